@@ -1,0 +1,1 @@
+"""Pure codecs: bytes and messages, no I/O and no trio."""

@@ -1,0 +1,1 @@
+"""What runs inside a session's process: no trio, no attrs, nothing of the service."""
