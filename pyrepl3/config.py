@@ -1,0 +1,238 @@
+"""Every limit and timeout, with its default, validated when it is made.
+
+Owns what an operator may choose. Must not know how any of it is carried out. All fields are
+frozen; times are seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import attrs
+
+from pyrepl3.errors import ConfigInvalid
+
+DEFAULT_TEMPLATE = "python"
+
+
+def _invalid(name: str, value: object, why: str, how: str) -> ConfigInvalid:
+    return ConfigInvalid(
+        what=f"{name}={value!r} is not possible",
+        why=why,
+        how=how,
+        details={"field": name, "value": repr(value)},
+    )
+
+
+def _check_number(name: str, value: object, *, minimum: float, whole: bool) -> None:
+    kinds = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        kind = "a whole number" if whole else "a number"
+        raise _invalid(name, value, f"it must be {kind}", f"Give {kind} of at least {minimum}")
+    if math.isnan(value) or math.isinf(value):
+        raise _invalid(name, value, "it must be finite", "Give a finite number")
+    if value < minimum:
+        raise _invalid(name, value, f"the least is {minimum}", f"Give {minimum} or more")
+
+
+def _number(
+    minimum: float, *, whole: bool = False, optional: bool = False
+) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    """A validator for a finite number of at least ``minimum``; None passes where optional."""
+
+    def validate(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value is None and optional:
+            return
+        name = f"{type(instance).__name__}.{attribute.name}"
+        _check_number(name, value, minimum=minimum, whole=whole)
+
+    return validate
+
+
+_count = _number(1, whole=True)
+_count_or_none = _number(1, whole=True, optional=True)
+_seconds = _number(0.001)
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What one session may use; None lifts a limit.
+
+    Raises ConfigInvalid.
+    """
+
+    memory_bytes: int | None = attrs.field(
+        default=512 * 2**20, validator=_number(32 * 2**20, whole=True, optional=True)
+    )
+    """Private writable memory (RLIMIT_DATA), in bytes: beyond it the code gets MemoryError."""
+    execution_timeout_s: float | None = attrs.field(
+        default=30.0, validator=_number(0.001, optional=True)
+    )
+    """An execution's deadline where its caller names none."""
+    output_bytes: int | None = attrs.field(default=100_000_000, validator=_count_or_none)
+    """Output of one execution; what comes beyond is told as one `Gap`."""
+    open_files: int | None = attrs.field(
+        default=100, validator=_number(16, whole=True, optional=True)
+    )
+    """File descriptors of the process (RLIMIT_NOFILE)."""
+    queued_executions: int = attrs.field(default=16, validator=_count)
+    """Executions that may wait behind the running one, before QUEUE_FULL."""
+    code_bytes: int = attrs.field(default=2**20, validator=_number(1, whole=True))
+    """The longest code of one execution, in bytes of UTF-8, before CODE_TOO_LARGE."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.code_bytes > 8 * 2**20:
+            raise _invalid(
+                "Limits.code_bytes", self.code_bytes, "a frame holds 10 MiB", "Give 8 MiB or less"
+            )
+
+
+def _string_tuple(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise _invalid("Template.preload", value, "it must be a tuple of names", "Write (name,)")
+    names = tuple(value)  # type: ignore[arg-type]  # what is not iterable raises TypeError
+    if not all(isinstance(name, str) for name in names):
+        raise _invalid("Template.preload", value, "each must be a module's name", "Give strings")
+    return names
+
+
+def _check_environment(
+    instance: object, attribute: attrs.Attribute[Any], value: Mapping[str, str]
+) -> None:
+    for name, text in value.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise _invalid(
+                f"Template.env[{name!r}]", text, "names and values are strings", "Give strings"
+            )
+        if not name or "=" in name or "\0" in name + text:
+            raise _invalid(
+                f"Template.env[{name!r}]", text, "no variable can have this", "Change it"
+            )
+
+
+def _one_of(*choices: str) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    def validate(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value not in choices:
+            name = f"{type(instance).__name__}.{attribute.name}"
+            raise _invalid(name, value, "there is no such choice", f"Choose of {choices}")
+
+    return validate
+
+
+@attrs.frozen(kw_only=True)
+class Template:
+    """What sessions of one kind start from.
+
+    ``python`` is the path of an interpreter (3.11 or newer; PyREPL3 need not be installed for
+    it), None for the service's own. ``preload`` names modules to import, ``warmup_code`` runs
+    after them, both once for all sessions of the template (with ``spawn="exec"``: in each).
+    ``env`` is added to the allow-listed environment. ``async_library`` says what runs a
+    top-level ``await``.
+    """
+
+    python: str | None = None
+    preload: tuple[str, ...] = attrs.field(default=(), converter=_string_tuple)
+    warmup_code: str = ""
+    env: Mapping[str, str] = attrs.field(factory=dict, validator=_check_environment)
+    cwd: str | None = None
+    spawn: Literal["fork", "exec"] = attrs.field(
+        default="fork", validator=_one_of("fork", "exec")
+    )
+    async_library: Literal["asyncio", "trio"] = attrs.field(
+        default="asyncio", validator=_one_of("asyncio", "trio")
+    )
+    limits: Limits | None = None
+    """None: the limits of the `Config`."""
+
+
+@attrs.frozen(kw_only=True)
+class PoolConfig:
+    """How many sessions there are, and how long things may take.
+
+    Raises ConfigInvalid.
+    """
+
+    min_idle: int = attrs.field(default=2, validator=_number(0, whole=True))
+    """Idle sessions to keep ready, for each template."""
+    max_sessions: int = attrs.field(default=100, validator=_count)
+    """All of them: starting, idle, leased and stopping, of every template."""
+    acquire_timeout_s: float = attrs.field(default=5.0, validator=_seconds)
+    idle_lifetime_s: float = attrs.field(default=600.0, validator=_seconds)
+    """An idle session is replaced by a new one after this, give or take a tenth by chance."""
+    start_timeout_s: float = attrs.field(default=10.0, validator=_seconds)
+    """From the start of a process to its `ready`."""
+    backoff_initial_s: float = attrs.field(default=0.1, validator=_seconds)
+    backoff_max_s: float = attrs.field(default=5.0, validator=_seconds)
+    """Pauses between starts that fail: doubled from the initial one up to this, with jitter."""
+    breaker_failures: int = attrs.field(default=3, validator=_count)
+    """Failed starts of a template in a row that open its breaker."""
+    breaker_reset_s: float = attrs.field(default=5.0, validator=_seconds)
+    """How long an open breaker refuses before one start is tried."""
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """Bounds of the ladder and of shutting down."""
+
+    interrupt_grace_s: float = attrs.field(default=2.0, validator=_seconds)
+    """From SIGINT to the next rung: a stack dump, then SIGKILL."""
+    stack_dump_s: float = attrs.field(default=0.05, validator=_seconds)
+    """From SIGUSR1 to SIGKILL: time for the interpreter to write its stack."""
+    close_grace_s: float = attrs.field(default=1.0, validator=_seconds)
+    """For a closed session to run its exit handlers, before SIGKILL."""
+    drain_s: float = attrs.field(default=0.25, validator=_seconds)
+    """For output that is still in the pipes when a process has ended."""
+    shutdown_s: float = attrs.field(default=5.0, validator=_seconds)
+    """For each part of the tree to end by itself, before it is cancelled."""
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """Everything `open_supervisor` may be told; each part has its defaults.
+
+    Raises ConfigInvalid.
+    """
+
+    pool: PoolConfig = attrs.field(factory=PoolConfig)
+    templates: Mapping[str, Template] = attrs.field(
+        factory=lambda: {DEFAULT_TEMPLATE: Template()}
+    )
+    limits: Limits = attrs.field(factory=Limits)
+    timeouts: Timeouts = attrs.field(factory=Timeouts)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.templates:
+            raise _invalid(
+                "Config.templates", {}, "sessions start from a template", "Give at least one"
+            )
+        wanted = self.pool.min_idle * len(self.templates)
+        if wanted > self.pool.max_sessions:
+            raise _invalid(
+                "PoolConfig.min_idle",
+                self.pool.min_idle,
+                f"{len(self.templates)} template(s) would keep {wanted} idle sessions, and "
+                f"max_sessions is {self.pool.max_sessions}",
+                "Lower min_idle or raise max_sessions",
+            )
+
+    def template(self, name: str) -> Template:
+        """The template of that name.
+
+        Raises ConfigInvalid when there is none.
+        """
+        try:
+            return self.templates[name]
+        except KeyError:
+            known = ", ".join(sorted(self.templates))
+            raise ConfigInvalid(
+                what=f"there is no template {name!r}",
+                why=f"the configuration has: {known}",
+                how="Name one of these, or add it to Config.templates",
+                details={"template": name, "templates": sorted(self.templates)},
+            ) from None
+
+    def limits_of(self, name: str) -> Limits:
+        """The limits of sessions of that template."""
+        return self.template(name).limits or self.limits

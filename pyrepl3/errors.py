@@ -1,0 +1,192 @@
+"""Every error code, and the exceptions that carry them.
+
+Owns the one list of codes (protocol.md 4) with what each means on every surface. A user's own
+exception is none of these: it is the `Error` event of its execution.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import attrs
+
+
+class Code(enum.StrEnum):
+    """The stable names; what each means stands in :data:`CODES`."""
+
+    CODE_TOO_LARGE = enum.auto()
+    QUEUE_FULL = enum.auto()
+    ALREADY_ANSWERED = enum.auto()
+    SESSION_LOST = enum.auto()
+    EXECUTION_NOT_FOUND = enum.auto()
+    STDIN_UNAVAILABLE = enum.auto()
+    EXECUTION_TIMEOUT = enum.auto()
+    INTERRUPTED = enum.auto()
+    WORKER_DIED = enum.auto()
+    WORKER_SPAWN_FAILED = enum.auto()
+    PROTOCOL_VIOLATION = enum.auto()
+    RUNNER_BROKEN = enum.auto()
+    POOL_EXHAUSTED = enum.auto()
+    POOL_DEGRADED = enum.auto()
+    SHUTTING_DOWN = enum.auto()
+    OUTPUT_GAP = enum.auto()
+    CONFIG_INVALID = enum.auto()
+    INTERNAL_ERROR = enum.auto()
+
+    @staticmethod
+    def _generate_next_value_(name: str, *_: object) -> str:
+        return name
+
+
+@attrs.frozen
+class CodeInfo:
+    """What a code means: its HTTP status, how a WebSocket tells it, whether a retry may help."""
+
+    http_status: int
+    websocket: str
+    retryable: bool
+    meaning: str
+
+
+_ANSWER = "answers the request"
+_EVENT = "ends the execution"
+
+CODES: Mapping[Code, CodeInfo] = {
+    Code.CODE_TOO_LARGE: CodeInfo(413, _ANSWER, False, "the code is over the limit in bytes"),
+    Code.QUEUE_FULL: CodeInfo(429, _ANSWER, True, "too many executions wait in this session"),
+    Code.ALREADY_ANSWERED: CodeInfo(409, _ANSWER, False, "this input request has its answer"),
+    Code.SESSION_LOST: CodeInfo(410, _ANSWER, False, "the session is gone, and its state with it"),
+    Code.EXECUTION_NOT_FOUND: CodeInfo(404, _ANSWER, False, "no such execution is under way"),
+    Code.STDIN_UNAVAILABLE: CodeInfo(200, _EVENT, False, "input() where nobody can answer"),
+    Code.EXECUTION_TIMEOUT: CodeInfo(200, _EVENT, False, "the execution passed its deadline"),
+    Code.INTERRUPTED: CodeInfo(200, _EVENT, False, "the execution was interrupted on request"),
+    Code.WORKER_DIED: CodeInfo(200, _EVENT, False, "the session's process ended"),
+    Code.WORKER_SPAWN_FAILED: CodeInfo(503, _ANSWER, True, "a session's process did not start"),
+    Code.PROTOCOL_VIOLATION: CodeInfo(200, _EVENT, False, "the process broke the protocol"),
+    Code.RUNNER_BROKEN: CodeInfo(200, _EVENT, False, "the code broke the runner around it"),
+    Code.POOL_EXHAUSTED: CodeInfo(503, _ANSWER, True, "no session came free in time"),
+    Code.POOL_DEGRADED: CodeInfo(503, _ANSWER, True, "sessions of this template fail to start"),
+    Code.SHUTTING_DOWN: CodeInfo(503, _ANSWER, True, "the service is ending"),
+    Code.OUTPUT_GAP: CodeInfo(200, "an event between others", False, "output was left out here"),
+    Code.CONFIG_INVALID: CodeInfo(400, _ANSWER, False, "a setting cannot be as it is"),
+    Code.INTERNAL_ERROR: CodeInfo(500, _ANSWER, False, "a bug in PyREPL3"),
+}
+
+
+class PyreplError(Exception):
+    """A request that could not be taken.
+
+    ``what`` went wrong, ``why`` it happened, ``how`` to fix it; ``details`` is JSON-safe.
+    """
+
+    code: ClassVar[Code] = Code.INTERNAL_ERROR
+
+    def __init__(
+        self, *, what: str, why: str, how: str, details: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(what, why, how)
+        self.what = what
+        self.why = why
+        self.how = how
+        self.details: Mapping[str, Any] = dict(details or {})
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed later."""
+        return CODES[self.code].retryable
+
+    def __str__(self) -> str:
+        return f"[{self.code}] {self.what}: {self.why}. {self.how}"
+
+
+class CodeTooLarge(PyreplError):
+    """Raised before anything is sent: the session is untouched."""
+
+    code = Code.CODE_TOO_LARGE
+
+
+class QueueFull(PyreplError):
+    """Raised when a session already has its limit of waiting executions; nothing was queued."""
+
+    code = Code.QUEUE_FULL
+
+
+class AlreadyAnswered(PyreplError):
+    """Raised by the second answer to one input request; the first stands."""
+
+    code = Code.ALREADY_ANSWERED
+
+
+class SessionLost(PyreplError):
+    """Raised by requests to a session whose process has ended, or that was closed.
+
+    An execution that was under way when the process ended does not raise this: it ends with
+    the code WORKER_DIED (or PROTOCOL_VIOLATION, RUNNER_BROKEN).
+    """
+
+    code = Code.SESSION_LOST
+
+
+class ExecutionNotFound(PyreplError):
+    """Raised by a request about an execution that is neither queued nor running."""
+
+    code = Code.EXECUTION_NOT_FOUND
+
+
+class WorkerSpawnFailed(PyreplError):
+    """Raised when a session's process could not be started: not found, refused, died early."""
+
+    code = Code.WORKER_SPAWN_FAILED
+
+
+class PoolExhausted(PyreplError):
+    """Raised when no session came free before the acquisition's deadline.
+
+    The service is fine, only busy; compare PoolDegraded.
+    """
+
+    code = Code.POOL_EXHAUSTED
+
+
+class PoolDegraded(PyreplError):
+    """Raised at once while a template's breaker is open: its sessions fail to start.
+
+    Running sessions and other templates go on; compare PoolExhausted.
+    """
+
+    code = Code.POOL_DEGRADED
+
+
+class ShuttingDown(PyreplError):
+    """Raised to callers that still wait for a session when the supervisor ends."""
+
+    code = Code.SHUTTING_DOWN
+
+
+class ConfigInvalid(PyreplError, ValueError):
+    """Raised by a configuration that cannot work, when it is made."""
+
+    code = Code.CONFIG_INVALID
+
+
+class InternalError(PyreplError):
+    """Raised where PyREPL3 itself failed; the cause is chained."""
+
+    code = Code.INTERNAL_ERROR
+
+
+class ExecutionFailed(Exception):
+    """Raised by ``Execution.raise_for_error()``, and by nothing else.
+
+    ``error`` is the execution's error, with ``name``, ``value``, ``traceback``, ``code`` and
+    ``state``.
+    """
+
+    def __init__(self, error: Any) -> None:
+        super().__init__(f"{error.name}: {error.value}" if error.value else error.name)
+        self.error = error
+
+    def __str__(self) -> str:
+        return "\n".join(["".join(self.error.traceback) or self.args[0]])
