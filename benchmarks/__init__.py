@@ -1,0 +1,1 @@
+"""What PyREPL3 costs, against a floor and a peer: ``python -m benchmarks --help``."""
