@@ -236,3 +236,13 @@ class Config:
     def limits_of(self, name: str) -> Limits:
         """The limits of sessions of that template."""
         return self.template(name).limits or self.limits
+
+
+def check_timeout(name: str, timeout_s: float | None) -> None:
+    """A caller's timeout: positive seconds, or infinite for none; None is the default.
+
+    Raises ConfigInvalid.
+    """
+    if timeout_s is None or timeout_s == math.inf:
+        return
+    _check_number(name, timeout_s, minimum=0.001, whole=False)

@@ -1,0 +1,1 @@
+"""The interface that programs use: sessions, executions and their results."""

@@ -1,0 +1,134 @@
+"""What came of one execution, as one object.
+
+Pure: collects events. Must not know where they come from. An outcome never raises by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from pyrepl3.errors import ExecutionFailed
+from pyrepl3.events import (
+    Display,
+    Error,
+    Event,
+    Gap,
+    MimeBundle,
+    Output,
+    Result,
+    State,
+    Stream,
+    Usage,
+)
+
+
+@attrs.frozen
+class RichResult:
+    """One thing that was shown: the last expression's value, or what `display()` was given.
+
+    ``data`` maps MIME types to text (binary data in base64).
+    """
+
+    data: MimeBundle
+    metadata: Mapping[str, Any]
+    is_value: bool = False
+    """Whether it is the value of the last expression."""
+    display_id: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        """Its plain text."""
+        text = self.data.get("text/plain")
+        return text if isinstance(text, str) else None
+
+
+@attrs.define(eq=False)
+class Logs:
+    """What was printed, in two strings."""
+
+    _pieces: dict[Stream, list[str]] = attrs.field(
+        factory=lambda: {"stdout": [], "stderr": []}, repr=False
+    )
+
+    def add(self, stream: Stream, text: str) -> None:
+        """One more piece."""
+        self._pieces[stream].append(text)
+
+    @property
+    def stdout(self) -> str:
+        """All of standard output."""
+        return self._joined("stdout")
+
+    @property
+    def stderr(self) -> str:
+        """All of standard error."""
+        return self._joined("stderr")
+
+    def _joined(self, stream: Stream) -> str:
+        pieces = self._pieces[stream]
+        if len(pieces) > 1:
+            pieces[:] = ["".join(pieces)]
+        return pieces[0] if pieces else ""
+
+
+@attrs.define(eq=False)
+class Execution:
+    """An execution from its acceptance to its end."""
+
+    id: str
+    results: list[RichResult] = attrs.field(factory=list)
+    logs: Logs = attrs.field(factory=Logs)
+    error: Error | None = None
+    """None when the code ran to its end; otherwise ``name``, ``value``, ``traceback`` (a list of
+    str), ``code`` (None for an exception of the code's own), ``state``, ``exit_status``."""
+    value: Any = None
+    """The last expression's value where it is JSON-safe, else None."""
+    text: str | None = None
+    """Its repr, or None when the last statement has no value."""
+    execution_count: int | None = None
+    duration_s: float | None = None
+    usage: Usage | None = None
+    omitted_bytes: int = 0
+    """Output that a limit left out; 0 when it is complete."""
+
+    def add(self, event: Event) -> bool:
+        """Take in one event. True when it was the last."""
+        if isinstance(event, Result):
+            self.value = event.value
+            if event.has_value:
+                self.text = event.repr
+                self.results.append(RichResult(event.data, event.metadata, is_value=True))
+            self.usage = event.usage
+        elif isinstance(event, Output):
+            self.logs.add(event.stream, event.data)
+            return False
+        elif isinstance(event, Error):
+            self.error = event
+        elif isinstance(event, Display):
+            self._display(event)
+            return False
+        elif isinstance(event, Gap):
+            self.omitted_bytes += event.bytes
+            return False
+        else:
+            return False
+        self.execution_count = event.execution_count
+        self.duration_s = event.duration_s
+        return True
+
+    def raise_for_error(self) -> None:
+        """Raise ExecutionFailed when it did not run to its end, with its traceback."""
+        if self.error is not None:
+            raise ExecutionFailed(self.error)
+
+    def _display(self, event: Display) -> None:
+        shown = RichResult(event.data, event.metadata, display_id=event.display_id)
+        if event.update:
+            for index, result in enumerate(self.results):
+                if result.display_id == event.display_id:
+                    self.results[index] = shown
+            return
+        self.results.append(shown)

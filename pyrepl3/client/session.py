@@ -1,0 +1,295 @@
+"""A session as a program uses it: run code, follow it, answer it, interrupt it.
+
+Owns what one caller may do with one leased session. Must not know processes, nor the pool
+beyond the way to a second session when the first died before it was used.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from pyrepl3.client.calls import call
+from pyrepl3.client.editing import Completeness, Completion, Inspection
+from pyrepl3.client.execution import Execution
+from pyrepl3.client.requests import EventReceiver, SessionRequests
+from pyrepl3.client.settings import SessionSettings
+from pyrepl3.config import check_timeout
+from pyrepl3.errors import PyreplError, SessionLost
+from pyrepl3.events import Display, Error, Event, InputRequested, InterruptOutcome, Output, Result
+from pyrepl3.messages import EVENT_CAPACITY, Execute, Interrupt, Lease, Query, Refused
+from pyrepl3.session import refusals
+
+OnInput = Callable[[str], "str | None | Awaitable[str | None]"]
+OnOutput = Callable[[Output], object]
+OnDisplay = Callable[[Display], object]
+Renew = Callable[[], Awaitable[Lease]]
+
+
+class Session:
+    """A stateful session in a process of its own, leased to one caller.
+
+    Made by ``supervisor.session()``. Executions of one session run in order; requests may come
+    from several tasks.
+    """
+
+    def __init__(self, lease: Lease, settings: SessionSettings, renew: Renew) -> None:
+        self.id = lease.session
+        """The session's id; it stays when a first process that died unused is replaced."""
+        self.template = lease.template
+        self._settings = settings
+        self._renew = renew
+        self._requests = SessionRequests(lease)
+        self._untouched = True
+        self._numbers = itertools.count(1)
+
+    @property
+    def pid(self) -> int:
+        """The process that the code runs in, for people and logs."""
+        return self._requests.lease.pid
+
+    @property
+    def lease(self) -> Lease:
+        """What the pool gave: whether it was warm, and how long it took."""
+        return self._requests.lease
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything was ever asked of it."""
+        return not self._untouched
+
+    def __repr__(self) -> str:
+        return f"<pyrepl3.Session {self.id} template={self.template!r} pid={self.pid}>"
+
+    # --- running code -------------------------------------------------------------------------
+
+    async def run(
+        self,
+        code: str,
+        *,
+        timeout_s: float | None = None,
+        on_input: OnInput | None = None,
+        on_output: OnOutput | None = None,
+        on_display: OnDisplay | None = None,
+        filename: str | None = None,
+        silent: bool = False,
+    ) -> Execution:
+        """Run code and wait for its end; what came of it, good or bad, is the `Execution`.
+
+        ``timeout_s``: its deadline from when it starts; None for the limit of the configuration,
+        ``math.inf`` for none. ``on_input(prompt)`` answers `input()`, with None or EOFError for
+        the end of the input; without it `input()` raises EOFError in the code. ``on_output`` and
+        ``on_display`` get the events while it runs. All of them may be plain or async; while one
+        waits, the code's output waits. ``silent``: no value, no `_`, not counted.
+
+        When cancelled, the code is interrupted. Raises CodeTooLarge, QueueFull or SessionLost
+        when nothing of it ran, ConfigInvalid for an impossible ``timeout_s``.
+        """
+        execution = Execution(f"{self.id}.{next(self._numbers)}")
+        handlers = (on_input, on_output, on_display)
+        handled = handlers != (None, None, None)
+        events, event = await self._begin(
+            execution.id,
+            code,
+            timeout_s=timeout_s,
+            filename=filename,
+            silent=silent,
+            allow_input=on_input is not None,
+            wants_started=False,
+        )
+        with events:
+            try:
+                while not execution.add(event):
+                    if handled:
+                        await self._react(event, *handlers)
+                    event = await self._next_event(events)
+            except BaseException:
+                await self._requests.abandon(execution.id)
+                raise
+        return execution
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        code: str,
+        *,
+        timeout_s: float | None = None,
+        allow_input: bool = True,
+        filename: str | None = None,
+        silent: bool = False,
+    ) -> AsyncGenerator[AsyncIterator[Event]]:
+        """Run code and follow its events: `Started` first, one `Result` or `Error` last.
+
+        A slow reader slows the code. Leaving the block before the last event interrupts it.
+        Arguments and errors as of `run`; the errors come on entry.
+        """
+        execution = f"{self.id}.{next(self._numbers)}"
+        events, first = await self._begin(
+            execution,
+            code,
+            timeout_s=timeout_s,
+            filename=filename,
+            silent=silent,
+            allow_input=allow_input,
+            wants_started=True,
+        )
+        stream = _EventStream(first, lambda: self._next_event(events))
+        with events:
+            try:
+                yield stream
+            finally:
+                if not stream.ended:
+                    await self._requests.abandon(execution)
+
+    async def interrupt(
+        self, execution: str | None = None, *, grace_s: float | None = None
+    ) -> InterruptOutcome:
+        """Interrupt what runs, or the execution of that id, and wait for what came of it.
+
+        The ladder: SIGINT; after ``grace_s`` (default: the configuration's) the stack is dumped
+        for the report, and the process is killed. A second call may shorten the grace. Raises
+        ExecutionNotFound, SessionLost, ConfigInvalid.
+        """
+        check_timeout("grace_s", grace_s)
+        return await self._requests.ask(lambda reply: Interrupt(execution, grace_s, reply))
+
+    # --- for editors --------------------------------------------------------------------------
+
+    async def complete(self, code: str, cursor_pos: int | None = None) -> Completion:
+        """What could stand at the cursor (its position in characters; None is the end)."""
+        return Completion.of(await self._query("complete", _at(code, cursor_pos)))
+
+    async def inspect(self, code: str, cursor_pos: int | None = None) -> Inspection:
+        """What is known of the name at the cursor."""
+        return Inspection.of(await self._query("inspect", _at(code, cursor_pos)))
+
+    async def is_complete(self, code: str) -> Completeness:
+        """Whether the code can run as it is, or wants more lines."""
+        return Completeness.of(await self._query("is_complete", {"code": code}))
+
+    # --- the way to the session's actor ---------------------------------------------------------
+
+    async def configure(self) -> None:
+        """Apply the settings that this session has beyond its template's.
+
+        Raises ConfigInvalid.
+        """
+        fields = self._settings.worker_fields()
+        if fields is not None:
+            self._untouched = False
+            self._settings.check_answer(await self._ask_query("configure", fields))
+        narrowed = self._settings.narrowed()
+        if narrowed is not None:
+            await self._requests.tell(narrowed)
+
+    async def _query(self, kind: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._untouched = False
+        return await self._ask_query(kind, fields)
+
+    async def _ask_query(self, kind: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self._requests.ask(lambda reply: Query(kind, fields, reply))
+
+    async def _begin(
+        self, execution: str, code: str, *, timeout_s: float | None, **options: Any
+    ) -> tuple[EventReceiver, Event]:
+        """Send the request and wait for its first event.
+
+        Where the process had died before anything was asked of it, on one new process instead:
+        nothing can have run.
+        """
+        self._check(code, timeout_s)
+        attempts = 2 if self._untouched else 1
+        self._untouched = False
+        while True:
+            send, events = trio.open_memory_channel[Event | Refused](EVENT_CAPACITY)
+            try:
+                await self._requests.execute(
+                    Execute(execution, code, send, timeout_s=timeout_s, **options)
+                )
+                return events, await self._next_event(events)
+            except PyreplError as error:
+                events.close()
+                attempts -= 1
+                if not (isinstance(error, SessionLost) and attempts):
+                    raise
+            except BaseException:
+                events.close()
+                await self._requests.abandon(execution)
+                raise
+            await self._start_over()
+
+    def _check(self, code: str, timeout_s: float | None) -> None:
+        limit = self._settings.limits.code_bytes
+        if len(code) * 4 > limit:
+            size_bytes = len(code.encode("utf-8", "surrogatepass"))
+            if size_bytes > limit:
+                raise refusals.code_too_large(size_bytes, limit)
+        if timeout_s is not None:
+            check_timeout("timeout_s", timeout_s)
+
+    async def _start_over(self) -> None:
+        self._requests = SessionRequests(await self._renew())
+        await self.configure()
+
+    async def _next_event(self, events: EventReceiver) -> Event:
+        """The next event of an execution.
+
+        Raises what it was refused with, SessionLost when its end cannot be told.
+        """
+        try:
+            try:
+                event = events.receive_nowait()
+            except trio.WouldBlock:
+                event = await events.receive()
+        except trio.EndOfChannel as error:
+            raise self._requests.lost() from error
+        if isinstance(event, Refused):
+            raise event.error
+        return event
+
+    async def _react(
+        self,
+        event: Event,
+        on_input: OnInput | None,
+        on_output: OnOutput | None,
+        on_display: OnDisplay | None,
+    ) -> None:
+        if isinstance(event, Output) and on_output is not None:
+            await call(on_output, event)
+        elif isinstance(event, Display) and on_display is not None:
+            await call(on_display, event)
+        elif isinstance(event, InputRequested) and on_input is not None:
+            try:
+                line = await call(on_input, event.prompt)
+            except EOFError:
+                line = None
+            await event.respond(line)
+
+
+class _EventStream(AsyncIterator[Event]):
+    """The events of one execution, which end with its terminal one."""
+
+    def __init__(
+        self, first: Event, more: Callable[[], Awaitable[Event]]
+    ) -> None:
+        self._next: Event | None = first
+        self._more = more
+        self.ended = False
+
+    async def __anext__(self) -> Event:
+        if self.ended:
+            raise StopAsyncIteration
+        if self._next is not None:
+            event, self._next = self._next, None
+        else:
+            event = await self._more()
+        self.ended = isinstance(event, Result | Error)
+        return event
+
+
+def _at(code: str, cursor_pos: int | None) -> Mapping[str, Any]:
+    return {"code": code, "cursor_pos": len(code) if cursor_pos is None else cursor_pos}

@@ -1,0 +1,84 @@
+"""What one session has beyond its template's settings: working directory, variables, limits.
+
+Pure: says what must be told to the worker and to the session's actor. A template's memory and
+descriptors are the most that its sessions can have, as a process cannot raise what it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from pyrepl3.config import Limits, Template
+from pyrepl3.errors import ConfigInvalid
+from pyrepl3.messages import Narrow
+
+_FIXED_AT_START = ("memory_bytes", "open_files")
+
+
+@attrs.frozen
+class SessionSettings:
+    """The overrides of one session, checked against its template."""
+
+    template_limits: Limits
+    cwd: str | None
+    env: Mapping[str, str]
+    own_limits: Limits | None
+
+    @classmethod
+    def of(
+        cls,
+        template_limits: Limits,
+        *,
+        cwd: str | None,
+        env: Mapping[str, str] | None,
+        limits: Limits | None,
+    ) -> SessionSettings:
+        """Raises ConfigInvalid."""
+        variables = Template(env=env or {}).env  # checks them
+        if limits is not None:
+            for name in _FIXED_AT_START:
+                _check_not_raised(name, getattr(limits, name), getattr(template_limits, name))
+        return cls(template_limits, cwd, variables, limits)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that hold."""
+        return self.own_limits or self.template_limits
+
+    def worker_fields(self) -> Mapping[str, Any] | None:
+        """What the worker must be told, or None."""
+        lowered = {
+            name: getattr(self.limits, name)
+            for name in _FIXED_AT_START
+            if getattr(self.limits, name) != getattr(self.template_limits, name)
+        }
+        if self.cwd is None and not self.env and not lowered:
+            return None
+        return {"cwd": self.cwd, "env": dict(self.env), "limits": lowered}
+
+    def narrowed(self) -> Narrow | None:
+        """What the session's actor must be told, or None."""
+        return None if self.own_limits is None else Narrow(self.own_limits)
+
+    def check_answer(self, answer: Mapping[str, Any]) -> None:
+        """Raises ConfigInvalid when the worker could not do it."""
+        if answer["type"] == "failed":
+            raise ConfigInvalid(
+                what="the session cannot be set up as asked",
+                why=f"{answer['name']}: {answer['value']}",
+                how="Check cwd, env and limits of this session",
+                details={"cwd": self.cwd, "env": sorted(self.env)},
+            )
+
+
+def _check_not_raised(name: str, own: int | None, template: int | None) -> None:
+    if template is not None and (own is None or own > template):
+        raise ConfigInvalid(
+            what=f"Limits.{name}={own} is over the template's {template}",
+            why="a process cannot raise what it was started with",
+            how="Lower it, or make a template with more",
+            details={"field": name, "value": own, "template": template},
+        )

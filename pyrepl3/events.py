@@ -1,0 +1,151 @@
+"""What happens in an execution, told in order: the events that a client sees.
+
+Owns the vocabulary shared by the embedded interface and every later one. Must not know how an
+event travels. Every execution ends with exactly one `Result` or `Error`, and all its output
+comes before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+import attrs
+
+from pyrepl3.errors import AlreadyAnswered
+
+Stream = Literal["stdout", "stderr"]
+State = Literal["kept", "rolled_back", "lost", "unknown"]
+"""What became of the session's variables."""
+MimeBundle = Mapping[str, Any]
+
+
+@attrs.frozen
+class Started:
+    """The code begins to run now; until here it waited behind others."""
+
+    execution: str
+
+
+@attrs.frozen
+class Output:
+    """Text that was printed; adjacent pieces may arrive as one.
+
+    ``background``: nothing was running when it was printed (a thread or a task that goes on).
+    It is told with the next execution.
+    """
+
+    execution: str
+    stream: Stream
+    data: str
+    background: bool = False
+
+
+@attrs.frozen
+class Display:
+    """Rich output, as a MIME bundle like Jupyter's: text as str, binary data in base64.
+
+    ``update``: replaces what was displayed before under the same ``display_id``.
+    """
+
+    execution: str
+    data: MimeBundle
+    metadata: Mapping[str, Any]
+    display_id: str | None = None
+    update: bool = False
+
+
+@attrs.frozen
+class Gap:
+    """``bytes`` of output were left out here: over a limit that the configuration states."""
+
+    execution: str
+    bytes: int
+
+
+@attrs.define(frozen=True, eq=False)
+class InputRequested:
+    """The code waits in `input()` (or `getpass`, or a read of `sys.stdin`) for an answer."""
+
+    execution: str
+    input: str
+    prompt: str
+    password: bool
+    _send: Callable[[str | None], Awaitable[None]] = attrs.field(repr=False)
+    _answers: list[str | None] = attrs.field(factory=list, init=False, repr=False)
+
+    async def respond(self, data: str | None) -> None:
+        """Give the line (without its newline); None is the end of the input.
+
+        Raises AlreadyAnswered on the second call, SessionLost when the session has ended.
+        """
+        if self._answers:
+            raise AlreadyAnswered(
+                what=f"input {self.input} has its answer already",
+                why="each request takes one answer, and the first one counts",
+                how="Answer the next InputRequested",
+            )
+        self._answers.append(data)
+        await self._send(data)
+
+
+@attrs.frozen
+class Usage:
+    """What the execution used of the machine."""
+
+    cpu_s: float
+    max_rss_bytes: int
+
+
+@attrs.frozen
+class Result:
+    """The code ran to its end.
+
+    ``data`` is the MIME bundle of the last expression's value, empty where it has none.
+    """
+
+    execution: str
+    value: Any
+    has_value: bool
+    repr: str
+    data: MimeBundle
+    metadata: Mapping[str, Any]
+    execution_count: int
+    duration_s: float
+    usage: Usage
+
+
+@attrs.frozen
+class Error:
+    """The code did not run to its end.
+
+    ``code`` is None for an exception of the code's own, otherwise one of `pyrepl3.errors.Code`.
+    ``exit_status`` is what `sys.exit` asked for. ``details`` tells of a death: ``signal``,
+    ``exit_status``, ``last_output``, ``stack``.
+    """
+
+    execution: str
+    name: str
+    value: str
+    traceback: list[str]
+    code: str | None
+    state: State
+    execution_count: int | None = None
+    duration_s: float | None = None
+    exit_status: int | None = None
+    details: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+Event = Started | Output | Display | Gap | InputRequested | Result | Error
+"""Everything a stream of events may hold."""
+
+
+@attrs.frozen
+class InterruptOutcome:
+    """What an interrupt came to.
+
+    ``by`` names the rung that ended it: ``signal``, ``kill``, or ``nothing`` where nothing ran.
+    """
+
+    state: State
+    by: Literal["signal", "kill", "nothing"]

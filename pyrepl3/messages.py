@@ -1,0 +1,283 @@
+"""What the actors of the service say to each other.
+
+Owns the commands that go down the tree (imperative names) and the notices that come up
+(participles). Must not hold behaviour. Whoever takes a message with a channel in it answers or
+closes that channel, on failure too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+import trio
+
+from actors import Address, Answer, Reply
+from pyrepl3.config import Limits
+from pyrepl3.errors import Code, PyreplError
+from pyrepl3.events import Event, InterruptOutcome
+
+EventChannel = trio.MemorySendChannel["Event | Refused"]
+
+EVENT_CAPACITY = 8
+"""Events that may wait for a client: a few, so that a slow client slows its producer soon, and
+more than one, so that a quick one need not wake for each. At 64 KiB an output event it bounds
+what a client can make the service hold."""
+
+
+@attrs.frozen
+class Refused:
+    """The request was not taken; nothing of it ran. Comes alone, instead of any event."""
+
+    error: PyreplError
+
+
+# --- down: client -> session ---------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class Execute:
+    """Run code; its events come back on ``events``, which ends after the terminal one."""
+
+    execution: str
+    code: str
+    events: EventChannel
+    filename: str | None = None
+    silent: bool = False
+    allow_input: bool = False
+    wants_started: bool = True
+    timeout_s: float | None = None
+    transaction_policy: str = "commit_always"
+
+
+@attrs.define(eq=False)
+class Query:
+    """A question that the worker answers between executions (complete, inspect, configure)."""
+
+    kind: Literal["complete", "inspect", "is_complete", "configure"]
+    fields: Mapping[str, Any]
+    reply: Reply[Mapping[str, Any]]
+
+
+@attrs.frozen
+class AnswerInput:
+    """The line for one `input()`; None ends the input."""
+
+    execution: str
+    input: str
+    data: str | None
+
+
+@attrs.define(eq=False)
+class Interrupt:
+    """End what runs (or the execution named), by the ladder."""
+
+    execution: str | None
+    grace_s: float | None
+    reply: Reply[InterruptOutcome]
+
+
+@attrs.frozen
+class Abandon:
+    """The client has gone: nobody waits for this execution any more."""
+
+    execution: str
+
+
+@attrs.frozen
+class Narrow:
+    """New limits for this session, within its template's."""
+
+    limits: Limits
+
+
+@attrs.frozen
+class Close:
+    """No more requests: end the worker, with its exit handlers if ``graceful``."""
+
+    graceful: bool = True
+
+
+# --- down: session -> transport --------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class Run:
+    """Send one execution to the worker; its events go straight to ``request.events``."""
+
+    number: int
+    request: Execute
+    output_bytes: int | None
+
+
+@attrs.define(eq=False)
+class Ask:
+    """Send one question to the worker; its answer goes straight to ``query.reply``."""
+
+    number: int
+    query: Query
+
+
+@attrs.frozen
+class Signal:
+    """Interrupt the execution of this number, for the reason that ``code`` names."""
+
+    number: int
+    code: Code
+    limit_s: float | None = None
+
+
+@attrs.frozen
+class DumpStack:
+    """Have the interpreter write its stack, for the report."""
+
+
+@attrs.frozen
+class Kill:
+    """SIGKILL, now."""
+
+
+@attrs.frozen
+class Shutdown:
+    """Have the worker run its exit handlers and end."""
+
+    grace_s: float
+
+
+# --- up: transport -> session ----------------------------------------------------------------
+
+
+@attrs.frozen
+class Ended:
+    """The worker has answered the execution or the question of this number."""
+
+    number: int
+    kept: bool = True
+
+
+@attrs.frozen
+class Died:
+    """The process has ended. Whoever waited for it has been told."""
+
+    cause: str
+
+
+@attrs.frozen
+class Rang:
+    """The session's alarm: a deadline may have passed."""
+
+
+SessionRequest = Execute | Query | AnswerInput | Interrupt | Abandon | Narrow | Close
+SessionNotice = Ended | Died | Rang
+SessionMessage = SessionRequest | SessionNotice
+TransportMessage = Run | Ask | AnswerInput | Signal | DumpStack | Kill | Shutdown
+
+
+# --- client <-> pool <-> sessions -------------------------------------------------------------
+
+
+@attrs.frozen
+class Lease:
+    """A session in one caller's hands, from hand-over to release."""
+
+    session: str
+    template: str
+    pid: int
+    address: Address[SessionMessage]
+    fate: Answer[str]
+    warm: bool
+    wait_s: float
+
+
+@attrs.define(eq=False)
+class Acquire:
+    """Lease a session of this template, or refuse by ``deadline`` (a trio time)."""
+
+    waiter: int
+    template: str
+    deadline: float
+    reply: Reply[Lease]
+
+
+@attrs.frozen
+class CancelAcquire:
+    """The caller has gone; whatever it was given by now comes as a Release."""
+
+    waiter: int
+
+
+@attrs.frozen
+class Release:
+    """The caller is done with its session, which is discarded if it was ``used``."""
+
+    session: str
+    used: bool
+
+
+@attrs.frozen
+class SessionStarted:
+    """A session is ready for its caller. ``fate`` will say why it ended, once it has."""
+
+    session: str
+    pid: int
+    address: Address[SessionMessage]
+    fate: Answer[str]
+
+
+@attrs.frozen
+class SessionStartFailed:
+    """No session came of it; everything it had begun with is given back."""
+
+    session: str
+    error: PyreplError
+
+
+@attrs.frozen
+class SessionEnded:
+    """A session's process is reaped and its descriptors are closed."""
+
+    session: str
+    cause: str
+
+
+@attrs.frozen
+class StopPool:
+    """Refuse who waits, stop every session, then end."""
+
+
+@attrs.frozen
+class PoolRang:
+    """The pool's alarm: something may be due."""
+
+
+PoolMessage = (
+    Acquire
+    | CancelAcquire
+    | Release
+    | SessionStarted
+    | SessionStartFailed
+    | SessionEnded
+    | StopPool
+    | PoolRang
+)
+
+
+@attrs.frozen
+class StartSession:
+    """Start a session under this id; what becomes of it is told on ``notices``."""
+
+    session: str
+    template: str
+    notices: Address[PoolMessage]
+
+
+@attrs.frozen
+class StopSession:
+    """End a session, with its exit handlers if ``graceful``; SessionEnded follows."""
+
+    session: str
+    graceful: bool
+
+
+SessionsMessage = StartSession | StopSession

@@ -1,0 +1,1 @@
+"""Who gets which session: the pool's pure decisions, and the actor that carries them out."""

@@ -1,0 +1,83 @@
+"""When a template whose sessions fail to start may try again.
+
+Pure: takes `now` and a random source. A failed start is followed by a pause that doubles, with
+jitter; enough of them in a row open the breaker, which refuses callers until one trial start
+has succeeded.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from random import Random
+
+import attrs
+
+from pyrepl3.config import PoolConfig
+from pyrepl3.errors import PyreplError
+
+
+class Position(enum.Enum):
+    """Closed lets starts through, open lets none, half-open lets one, to see."""
+
+    CLOSED = enum.auto()
+    OPEN = enum.auto()
+    HALF_OPEN = enum.auto()
+
+
+JITTER = 0.5
+"""A pause is shortened by up to this share, so that templates do not retry in step."""
+
+
+@attrs.define(eq=False)
+class Breaker:
+    """One template's failures in a row."""
+
+    config: PoolConfig
+    random: Random
+    position: Position = Position.CLOSED
+    failures: int = 0
+    retry_at: float = 0.0
+    failed_at: float = -math.inf
+    last_error: PyreplError | None = None
+
+    def failed(self, error: PyreplError, *, begun: float, now: float) -> bool:
+        """A start that was ``begun`` then has failed. True when this opened the breaker.
+
+        Starts that were under way together fail together (their zygote died, say): that is
+        one failure, not one for each.
+        """
+        self.last_error = error
+        if begun <= self.failed_at:
+            return False
+        self.failed_at = now
+        self.failures += 1
+        if self.failures >= self.config.breaker_failures or self.position is not Position.CLOSED:
+            opened = self.position is not Position.OPEN
+            self.position = Position.OPEN
+            self.retry_at = now + self.config.breaker_reset_s
+            return opened
+        pause = self.config.backoff_initial_s * 2 ** (self.failures - 1)
+        pause = min(pause, self.config.backoff_max_s)
+        self.retry_at = now + pause * (1 - JITTER * self.random.random())
+        return False
+
+    def succeeded(self) -> None:
+        """A start succeeded: all is forgiven."""
+        self.position = Position.CLOSED
+        self.failures = 0
+        self.retry_at = 0.0
+        self.last_error = None
+
+    def try_half_open(self, *, now: float) -> None:
+        """An open breaker whose time has come lets one start through."""
+        if self.position is Position.OPEN and now >= self.retry_at:
+            self.position = Position.HALF_OPEN
+
+    def starts_allowed(self, starting: int, *, now: float) -> int | None:
+        """How many more starts may begin now, with ``starting`` under way; None is no limit."""
+        if self.position is Position.OPEN or now < self.retry_at:
+            return 0
+        if self.position is Position.HALF_OPEN or self.failures:
+            return max(0, 1 - starting)
+        return None

@@ -1,0 +1,156 @@
+"""The pool's actor: carries out what `PoolState` decides.
+
+Owns the pool's mailbox and the replies of those who wait. It waits for nothing else, ever: what
+is slow happens in the sessions' actor, and its end comes back as a message. Must not decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+
+import attrs
+import trio
+
+from actors import Address, Alarm, Reply, close_mailbox, open_mailbox
+from pyrepl3.config import Config
+from pyrepl3.messages import (
+    Acquire,
+    CancelAcquire,
+    Lease,
+    PoolMessage,
+    PoolRang,
+    Release,
+    SessionEnded,
+    SessionsMessage,
+    SessionStarted,
+    SessionStartFailed,
+    StartSession,
+    StopPool,
+    StopSession,
+)
+from pyrepl3.pool import refusals
+from pyrepl3.pool.pool_records import Effect, HandOver, Refuse, Start, Stop
+from pyrepl3.pool.pool_state import PoolState
+from pyrepl3.pool.pool_statistics import PoolStatistics
+
+POOL_MAILBOX = 64
+"""Room for a burst; beyond it callers wait in line, which is as good a place as the pool."""
+
+
+@attrs.define(eq=False)
+class Pool:
+    """One mailbox around one `PoolState`."""
+
+    config: Config
+    sessions: Address[SessionsMessage]
+    """Has room for a start and a stop of every session there can be, so sending never waits."""
+    random: Random = attrs.field(factory=Random)
+    _state: PoolState = attrs.field(init=False)
+    _replies: dict[int, Reply[Lease]] = attrs.field(factory=dict, init=False)
+    _started: dict[str, SessionStarted] = attrs.field(factory=dict, init=False)
+    _address: Address[PoolMessage] = attrs.field(init=False)
+    _stopping: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._state = PoolState.of(self.config.pool, self.config.templates, self.random)
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[Address[PoolMessage]] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve until stopped and empty, or cancelled; the started value is the address."""
+        inbox: trio.MemoryReceiveChannel[PoolMessage]
+        self._address, inbox = open_mailbox(POOL_MAILBOX)
+        alarm = Alarm(self._ring)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(alarm.run)
+                nursery.start_soon(self._pass_on_stop)
+                self._perform(self._state.tick(now=trio.current_time()))
+                task_status.started(self._address)
+                while not self._state.finished:
+                    alarm.set(self._state.next_deadline())
+                    self._handle(await inbox.receive())
+                nursery.cancel_scope.cancel()
+        finally:
+            close_mailbox(inbox, _refuse)
+            self._address.close()
+            for reply in self._replies.values():
+                reply.fail(refusals.shutting_down())
+
+    def stop(self) -> None:
+        """Ask it to end: waiters are refused, sessions are stopped, then `run` returns."""
+        self._stopping.set()
+
+    def statistics(self) -> PoolStatistics:
+        """The figures as they are now."""
+        return self._state.statistics()
+
+    async def _ring(self) -> None:
+        await self._address.send(PoolRang())
+
+    async def _pass_on_stop(self) -> None:
+        await self._stopping.wait()
+        await self._address.send(StopPool())
+
+    def _handle(self, message: PoolMessage) -> None:
+        now = trio.current_time()
+        state = self._state
+        match message:
+            case Acquire():
+                self._replies[message.waiter] = message.reply
+                effects = state.acquire(
+                    message.waiter, message.template, deadline=message.deadline, now=now
+                )
+            case CancelAcquire():
+                self._replies.pop(message.waiter, None)
+                effects = state.cancel(message.waiter, now=now)
+            case Release():
+                effects = state.release(message.session, used=message.used, now=now)
+            case SessionStarted():
+                self._started[message.session] = message
+                effects = state.start_succeeded(message.session, now=now)
+            case SessionStartFailed():
+                effects = state.start_failed(message.session, message.error, now=now)
+            case SessionEnded():
+                self._started.pop(message.session, None)
+                effects = state.session_ended(message.session, now=now)
+            case StopPool():
+                effects = state.shut_down(now=now)
+            case PoolRang():
+                effects = state.tick(now=now)
+        self._perform(effects)
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        """Carry out, without waiting; a hand-over to nobody may lead to further effects."""
+        for effect in effects:
+            match effect:
+                case HandOver():
+                    self._hand_over(effect)
+                case Refuse():
+                    self._replies.pop(effect.waiter).fail(effect.error)
+                case Start():
+                    self.sessions.send_nowait(
+                        StartSession(effect.session, effect.template, self._address)
+                    )
+                case Stop():
+                    self.sessions.send_nowait(StopSession(effect.session, effect.graceful))
+
+    def _hand_over(self, effect: HandOver) -> None:
+        started = self._started[effect.session]
+        lease = Lease(
+            session=effect.session,
+            template=self._state.sessions[effect.session].template,
+            pid=started.pid,
+            address=started.address,
+            fate=started.fate,
+            warm=effect.warm,
+            wait_s=effect.wait_s,
+        )
+        if not self._replies.pop(effect.waiter).answer(lease):
+            self._perform(self._state.take_back(effect.session, now=trio.current_time()))
+
+
+def _refuse(message: PoolMessage) -> None:
+    if isinstance(message, Acquire):
+        message.reply.fail(refusals.shutting_down())

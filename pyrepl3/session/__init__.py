@@ -1,0 +1,1 @@
+"""One session: its state machine, its actor, and the subtree of actors around its process."""

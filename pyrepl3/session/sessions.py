@@ -1,0 +1,117 @@
+"""The supervisor of the sessions: starts and ends their subtrees as the pool says.
+
+Owns the nursery that they live in. A subtree that fails, fails alone: what came of it is told to
+the pool, and the others go on. Must not decide who gets a session.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from actors import Address, open_mailbox
+from pyrepl3.config import Config
+from pyrepl3.errors import InternalError, PyreplError, WorkerSpawnFailed
+from pyrepl3.messages import (
+    PoolMessage,
+    SessionEnded,
+    SessionsMessage,
+    SessionStarted,
+    SessionStartFailed,
+    StartSession,
+    StopSession,
+)
+from pyrepl3.session.subtree import SessionSubtree
+from pyrepl3.transport.spawner import Spawn
+
+logger = logging.getLogger("pyrepl3.sessions")
+
+
+@attrs.define(eq=False)
+class Sessions:
+    """One subtree a session, each on its own."""
+
+    config: Config
+    spawner_of: Callable[[str], Address[Spawn]]
+    _subtrees: dict[str, SessionSubtree] = attrs.field(factory=dict, init=False)
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[Address[SessionsMessage]] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve until cancelled; the started value is the address."""
+        # A start and a stop of every session there can be: the pool never waits to send one.
+        address: Address[SessionsMessage]
+        inbox: trio.MemoryReceiveChannel[SessionsMessage]
+        address, inbox = open_mailbox(2 * self.config.pool.max_sessions)
+        with address, inbox:
+            async with trio.open_nursery() as nursery:
+                task_status.started(address)
+                async for message in inbox:
+                    match message:
+                        case StartSession():
+                            subtree = self._subtree(message)
+                            self._subtrees[message.session] = subtree
+                            nursery.start_soon(self._run_subtree, subtree, message)
+                        case StopSession():
+                            self._stop(message)
+
+    def _subtree(self, start: StartSession) -> SessionSubtree:
+        return SessionSubtree(
+            session=start.session,
+            spawner=self.spawner_of(start.template),
+            limits=self.config.limits_of(start.template),
+            pool=self.config.pool,
+            timeouts=self.config.timeouts,
+        )
+
+    def _stop(self, stop: StopSession) -> None:
+        subtree = self._subtrees.get(stop.session)
+        if subtree is not None:
+            subtree.stop(graceful=stop.graceful)
+
+    async def _run_subtree(self, subtree: SessionSubtree, start: StartSession) -> None:
+        """One session's whole life, and the border at which its failures stop."""
+        told: list[SessionStarted] = []
+        outcome: SessionEnded | SessionStartFailed = SessionEnded(start.session, "ended")
+        try:
+            async with trio.open_nursery() as nursery:
+                told.append(await nursery.start(subtree.run))
+                await _tell(start.notices, told[0])
+        except* WorkerSpawnFailed as group:
+            outcome = SessionStartFailed(start.session, _only(group))
+        except* Exception as group:
+            logger.exception("session %s failed; the others go on", start.session)
+            outcome = SessionStartFailed(start.session, _internal(group))
+        finally:
+            del self._subtrees[start.session]
+        if told:
+            outcome = SessionEnded(start.session, "ended")
+        await _tell(start.notices, outcome)
+
+
+async def _tell(notices: Address[PoolMessage], notice: PoolMessage) -> None:
+    try:
+        await notices.send(notice)
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        logger.debug("the pool has ended before it could hear of %s", type(notice).__name__)
+
+
+def _only(group: BaseExceptionGroup[WorkerSpawnFailed]) -> PyreplError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, PyreplError)
+    return error
+
+
+def _internal(group: BaseException) -> PyreplError:
+    error = InternalError(
+        what="a session could not be started",
+        why=f"PyREPL3 itself failed: {group!r}",
+        how="Report this, with the log",
+    )
+    error.__cause__ = group
+    return error

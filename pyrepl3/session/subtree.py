@@ -1,0 +1,143 @@
+"""One session and one transport, all for one: they start together and end together.
+
+Owns the birth and the end of a session, from the request for a process to its reaping. Must not
+decide when either happens.
+"""
+
+from __future__ import annotations
+
+import attrs
+import trio
+
+from actors import ActorGone, Address, Answer, NoReply, Reply, ask, open_reply
+from pyrepl3.config import Limits, PoolConfig, Timeouts
+from pyrepl3.errors import WorkerSpawnFailed
+from pyrepl3.messages import Close, SessionMessage, SessionStarted
+from pyrepl3.session.session import Session
+from pyrepl3.transport.spawner import Spawn, SpawnedWorker, WorkerExit
+from pyrepl3.transport.transport import Ready, Transport
+
+REAP_S = 1.0
+"""From SIGKILL to the zygote's report that the process is reaped."""
+
+
+@attrs.define(eq=False)
+class SessionSubtree:
+    """What lives and dies with one session's process."""
+
+    session: str
+    spawner: Address[Spawn]
+    limits: Limits
+    pool: PoolConfig
+    timeouts: Timeouts
+    _stopping: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _graceful: bool = attrs.field(default=True, init=False)
+    _address: Address[SessionMessage] | None = attrs.field(default=None, init=False)
+
+    def stop(self, *, graceful: bool) -> None:
+        """Ask it to end; `run` returns when nothing is left."""
+        self._graceful = graceful
+        self._stopping.set()
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[SessionStarted] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """From the spawn to the reap; the started value is a session that can be used.
+
+        Raises WorkerSpawnFailed when none comes of it.
+        """
+        failure: WorkerSpawnFailed | None = None
+        exit_reply: Reply[WorkerExit]
+        exit_answer: Answer[WorkerExit]
+        exit_reply, exit_answer = open_reply()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end_when_asked, nursery.cancel_scope)
+                try:
+                    await self._live(exit_reply, exit_answer, task_status)
+                except WorkerSpawnFailed as error:
+                    # Raised below, outside of the nursery, which would wrap it in a group.
+                    failure = error
+                nursery.cancel_scope.cancel()
+        finally:
+            await _reaped(exit_answer)
+        if failure is not None:
+            raise failure
+
+    async def _live(
+        self,
+        exit_reply: Reply[WorkerExit],
+        exit_answer: Answer[WorkerExit],
+        task_status: trio.TaskStatus[SessionStarted],
+    ) -> None:
+        failure: WorkerSpawnFailed | None = None
+        address, inbox = Session.open_mailbox()
+        async with trio.open_nursery() as pair:
+            try:
+                with trio.fail_after(self.pool.start_timeout_s):
+                    worker = await self._spawn(exit_reply)
+                    transport = Transport(worker, exit_answer, address, self.timeouts)
+                    ready: Ready = await pair.start(transport.run)
+            except trio.TooSlowError:
+                failure = _not_ready(self.pool.start_timeout_s)
+            except WorkerSpawnFailed as error:
+                failure = error
+            else:
+                fate_reply: Reply[str]
+                fate_answer: Answer[str]
+                fate_reply, fate_answer = open_reply()
+                session = Session(
+                    self.limits, self.timeouts, address, inbox, ready.address, fate_reply
+                )
+                await pair.start(session.run)
+                self._address = address
+                task_status.started(
+                    SessionStarted(self.session, ready.pid, address, fate_answer)
+                )
+        if failure is not None:
+            raise failure
+
+    async def _spawn(self, exit_reply: Reply[WorkerExit]) -> SpawnedWorker:
+        try:
+            return await ask(
+                self.spawner,
+                lambda reply: Spawn(reply, exit_reply),
+                on_abandoned=SpawnedWorker.discard,
+            )
+        except (ActorGone, NoReply) as error:
+            raise WorkerSpawnFailed(
+                what="a session's process was not started",
+                why="the service is ending, or its spawner is restarting",
+                how="Try again",
+            ) from error
+
+    async def _end_when_asked(self, scope: trio.CancelScope) -> None:
+        """Ask, bounded wait, kill."""
+        await self._stopping.wait()
+        if self._address is not None:
+            # Its own grace, then the kill and the reap; what takes longer is cut off.
+            with trio.move_on_after(2 * self.timeouts.close_grace_s + REAP_S):
+                try:
+                    await self._address.send(Close(graceful=self._graceful))
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    pass  # noqa: SIM105  # it is ending by itself, which is waited for below
+                await trio.sleep_forever()
+        scope.cancel()
+
+
+async def _reaped(exit_answer: Answer[WorkerExit]) -> None:
+    """Wait, bounded, until the zygote has reaped: only then is the place in the pool free."""
+    with trio.CancelScope(deadline=trio.current_time() + REAP_S, shield=True):
+        try:
+            await exit_answer.wait()
+        except NoReply:
+            pass  # noqa: SIM105  # there was no process, or the transport has heard of its end
+
+
+def _not_ready(start_timeout_s: float) -> WorkerSpawnFailed:
+    return WorkerSpawnFailed(
+        what=f"a session's process was not ready in {start_timeout_s:g} s",
+        why="its start, its preloads or its warm-up code take longer; it was killed",
+        how="Do less at the start, or raise PoolConfig.start_timeout_s",
+        details={"start_timeout_s": start_timeout_s},
+    )

@@ -1,0 +1,171 @@
+"""The tree, in start order; the root that any trio program can open.
+
+Owns the wiring and nothing else: who is whose child, and who gets whose address.
+
+    Supervisor                 rest for one, left to right
+    ├── spawners               one for one
+    │   └── a Spawner for each template
+    ├── Sessions               one subtree a session, each all for one: Session, Transport
+    └── Pool                   who gets which session
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+
+import attrs
+import trio
+
+from actors import Address, ChildSpec, RestartIntensity, Strategy, open_body_nursery
+from actors import Supervisor as ActorSupervisor
+from pyrepl3.client.leasing import Leasing
+from pyrepl3.client.session import Session
+from pyrepl3.client.settings import SessionSettings
+from pyrepl3.config import DEFAULT_TEMPLATE, Config, Limits, check_timeout
+from pyrepl3.messages import Lease, PoolMessage, SessionsMessage
+from pyrepl3.pool.pool import Pool
+from pyrepl3.pool.pool_statistics import PoolStatistics
+from pyrepl3.session.sessions import Sessions
+from pyrepl3.transport.spawner import Spawn, Spawner
+
+SPAWNERS = "spawners"
+SESSIONS = "sessions"
+POOL = "pool"
+
+RESTARTS = RestartIntensity(restarts=3, period_s=5.0)
+"""A child here only ends by a bug of ours; what user code breaks is handled inside of them."""
+
+
+@attrs.frozen
+class Statistics:
+    """What the service is doing."""
+
+    pool: PoolStatistics
+
+
+@attrs.define(eq=False)
+class Tree:
+    """The children of the root, and how each is made anew when it is restarted."""
+
+    config: Config
+    root: ActorSupervisor = attrs.field(init=False)
+    spawners: ActorSupervisor = attrs.field(init=False)
+    pool: Pool | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        shutdown_s = self.config.timeouts.shutdown_s
+        self.root = ActorSupervisor(
+            [
+                ChildSpec(SPAWNERS, self._run_spawners, shutdown_s=2 * shutdown_s),
+                ChildSpec(SESSIONS, self._run_sessions, shutdown_s=shutdown_s),
+                ChildSpec(POOL, self._run_pool, stop=self._stop_pool, shutdown_s=shutdown_s),
+            ],
+            strategy=Strategy.REST_FOR_ONE,
+            intensity=RESTARTS,
+            name="pyrepl3",
+        )
+
+    async def _run_spawners(self, *, task_status: trio.TaskStatus[ActorSupervisor]) -> None:
+        self.spawners = ActorSupervisor(
+            [
+                ChildSpec(name, self._spawner(name).run, shutdown_s=self.config.timeouts.shutdown_s)
+                for name in self.config.templates
+            ],
+            strategy=Strategy.ONE_FOR_ONE,
+            intensity=RESTARTS,
+            name=SPAWNERS,
+        )
+        await self.spawners.run(task_status=task_status)
+
+    def _spawner(self, name: str) -> Spawner:
+        return Spawner(
+            name=name,
+            template=self.config.template(name),
+            limits=self.config.limits_of(name),
+            zygote_start_timeout_s=self.config.pool.start_timeout_s,
+        )
+
+    async def _run_sessions(self, *, task_status: trio.TaskStatus[Address[SessionsMessage]]) -> None:
+        await Sessions(self.config, self._spawner_address).run(task_status=task_status)
+
+    def _spawner_address(self, name: str) -> Address[Spawn]:
+        address: Address[Spawn] = self.spawners.address(name)
+        return address
+
+    async def _run_pool(self, *, task_status: trio.TaskStatus[Address[PoolMessage]]) -> None:
+        self.pool = Pool(self.config, self.root.address(SESSIONS))
+        await self.pool.run(task_status=task_status)
+
+    def _stop_pool(self) -> None:
+        if self.pool is not None:
+            self.pool.stop()
+
+    def pool_address(self) -> Address[PoolMessage]:
+        """Where the pool is now."""
+        address: Address[PoolMessage] = self.root.address(POOL)
+        return address
+
+
+class Supervisor:
+    """The service, as a trio program sees it. Made by `open_supervisor`."""
+
+    def __init__(self, config: Config, tree: Tree) -> None:
+        self.config = config
+        self._tree = tree
+        self._leasing = Leasing(tree.pool_address)
+
+    @asynccontextmanager
+    async def session(
+        self,
+        template: str = DEFAULT_TEMPLATE,
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        acquire_timeout_s: float | None = None,
+    ) -> AsyncGenerator[Session]:
+        """Lease a session for the length of the block; used, it is discarded afterwards.
+
+        ``cwd``, ``env`` and ``limits`` are this session's own, within its template's. Raises
+        PoolExhausted, PoolDegraded, WorkerSpawnFailed, ShuttingDown or ConfigInvalid.
+        """
+        check_timeout("acquire_timeout_s", acquire_timeout_s)
+        if acquire_timeout_s is None:
+            acquire_timeout_s = self.config.pool.acquire_timeout_s
+        settings = SessionSettings.of(
+            self.config.limits_of(template), cwd=cwd, env=env, limits=limits
+        )
+        lease = await self._leasing.acquire(template, acquire_timeout_s)
+
+        async def renew() -> Lease:
+            nonlocal lease
+            await self._leasing.release(lease, used=True)
+            lease = await self._leasing.acquire(template, acquire_timeout_s)
+            return lease
+
+        session = Session(lease, settings, renew)
+        try:
+            await session.configure()
+            yield session
+        finally:
+            await self._leasing.release(lease, used=session.touched)
+
+    def statistics(self) -> Statistics:
+        """How the service stands now, as a frozen object."""
+        assert self._tree.pool is not None
+        return Statistics(pool=self._tree.pool.statistics())
+
+
+@asynccontextmanager
+async def open_supervisor(config: Config | None = None) -> AsyncGenerator[Supervisor]:
+    """Run the service for the length of the block, in any trio program, at any depth.
+
+    An exception of the block leaves it as it is. When the block ends, also by cancellation, every
+    process, descriptor and task of the service ends with it, in bounded time.
+    """
+    config = config or Config()
+    tree = Tree(config)
+    async with open_body_nursery() as nursery:
+        await nursery.start(tree.root.run)
+        yield Supervisor(config, tree)

@@ -1,0 +1,1 @@
+"""Processes and their sockets: bytes to messages and back, births and deaths."""

@@ -1,0 +1,143 @@
+"""A worker's descriptors, read together: its socket, its two pipes, and its death.
+
+Owns them, and the one epoll over them, so that one task can wait for whichever comes first. All
+calls but the two `async` ones return at once. Must not know what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator
+
+import attrs
+import trio
+
+from pyrepl3.events import Stream
+from pyrepl3.transport.spawner import SpawnedWorker
+
+READ_BYTES = 64 * 2**10
+"""A pipe holds as much. Larger reads of the socket gain nothing, and cost a fresh mapping each."""
+
+PIPE_READS_AT_MOST = 16
+"""Reads of one pipe in a row, where user code has made the pipe larger, or keeps writing."""
+
+
+@attrs.frozen
+class Readable:
+    """What was ready at one look."""
+
+    pipes: tuple[Stream, ...]
+    dead: bool
+
+
+_NOTHING = Readable((), False)
+_STREAMS: tuple[Stream, Stream] = ("stdout", "stderr")
+
+
+class WorkerDescriptors:
+    """Non-blocking reads and writes on what connects the service with one worker."""
+
+    __slots__ = ("_epoll", "_pidfd", "_pipes", "_rest", "_rest_left", "_socket", "_socket_gone")
+
+    def __init__(self, worker: SpawnedWorker) -> None:
+        self._socket = worker.socket
+        self._pipes = {"stdout": worker.stdout_fd, "stderr": worker.stderr_fd}
+        self._pidfd = worker.process
+        self._rest = bytearray()
+        self._rest_left = trio.Event()
+        self._socket_gone = False
+        self._epoll = select.epoll()
+        for descriptor in (self._socket, *self._pipes.values(), self._pidfd):
+            self._epoll.register(descriptor, select.EPOLLIN)
+
+    async def wait_readable(self) -> None:
+        """Wait for data on the socket or a pipe, for the end of one, or for the death."""
+        await trio.lowlevel.wait_readable(self._epoll.fileno())
+
+    def poll(self) -> Readable:
+        """Which pipes have something, and whether the process is dead, without waiting."""
+        ready = self._epoll.poll(0)
+        if len(ready) == 1 and ready[0][0] == self._socket.fileno():
+            return _NOTHING
+        numbers = {number for number, _ in ready}
+        pipes = tuple(stream for stream in _STREAMS if self._pipes.get(stream) in numbers)
+        return Readable(pipes, self._pidfd.fileno() in numbers)
+
+    def receive(self) -> bytes | None:
+        """What the socket has: b"" at its end, None when there is nothing now."""
+        if self._socket_gone:
+            return None
+        try:
+            return self._socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return None
+        except ConnectionResetError:
+            return b""
+
+    def read_pipe(self, stream: Stream) -> Iterator[bytes]:
+        """All that is in a pipe now. At its end the pipe is forgotten."""
+        descriptor = self._pipes[stream]
+        for _ in range(PIPE_READS_AT_MOST):
+            try:
+                data = os.read(descriptor, READ_BYTES)
+            except BlockingIOError:
+                return
+            if not data:
+                self._epoll.unregister(descriptor)
+                os.close(self._pipes.pop(stream))
+                return
+            yield data
+            if len(data) < READ_BYTES:
+                return
+
+    def forget_socket(self) -> None:
+        """Read and write the socket no more: it is at its end, or not to be trusted."""
+        if not self._socket_gone:
+            self._socket_gone = True
+            self._epoll.unregister(self._socket)
+
+    def send(self, data: bytes) -> bool:
+        """Send now what the socket takes; `send_rests` sends what it does not.
+
+        False when the worker's end is closed: it never gets any of this.
+        """
+        if self._socket_gone:
+            return False
+        if self._rest:
+            self._rest += data
+            return True
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except (BrokenPipeError, ConnectionResetError):
+            return False  # its death, or its hanging up, is about to be read
+        if sent < len(data):
+            self._rest += memoryview(data)[sent:]
+            self._rest_left.set()
+        return True
+
+    async def send_rests(self) -> None:
+        """For ever: send what did not fit. A session hands down two jobs, so it is bounded."""
+        while True:
+            await self._rest_left.wait()
+            while self._rest:
+                await trio.lowlevel.wait_writable(self._socket)
+                try:
+                    sent = self._socket.send(self._rest)
+                except BlockingIOError:
+                    continue
+                except (BrokenPipeError, ConnectionResetError):
+                    self._rest.clear()
+                    break
+                del self._rest[:sent]
+            self._rest_left = trio.Event()
+
+    def close(self) -> None:
+        """Give all of them back."""
+        self._epoll.close()
+        self._socket.close()
+        while self._pipes:
+            os.close(self._pipes.popitem()[1])
+        self._pidfd.close()

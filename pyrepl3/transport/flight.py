@@ -1,0 +1,152 @@
+"""One job at the worker, and the way of its events to the client that waits for it.
+
+Owns the order of one execution's events, and what happens to them when the client is slow. Must
+not know sockets or processes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import attrs
+import trio
+
+from pyrepl3.errors import Code, PyreplError
+from pyrepl3.events import Error, Event, Gap, Output, Result, Started, Stream
+from pyrepl3.messages import Ask, Refused, Run
+from pyrepl3.transport.output import Allowance
+
+SPILL_CHARACTERS = 2**20
+"""Output that is kept for a client that does not take it, once its execution is to end: a slow
+client must not hold up an interrupt. What comes beyond is told as a `Gap`."""
+
+
+@attrs.define(eq=False)
+class QuestionFlight:
+    """A question at the worker."""
+
+    ask: Ask
+
+    @property
+    def number(self) -> int:
+        """Its number among the jobs of the session."""
+        return self.ask.number
+
+
+@attrs.define(eq=False)
+class ExecutionFlight:
+    """An execution at the worker."""
+
+    run: Run
+    allowance: Allowance
+    code: Code | None = None
+    """Why the service had it interrupted, if it did."""
+    limit_s: float | None = None
+    sent: bool = True
+    """False when the worker's end was closed already: then nothing of it ran."""
+    _held: deque[Event] = attrs.field(factory=deque)
+    _held_characters: int = 0
+    _hurried: bool = False
+    _waiting: trio.CancelScope | None = None
+
+    @classmethod
+    def of(cls, run: Run) -> ExecutionFlight:
+        """The flight of a run that was handed down just now."""
+        return cls(run, Allowance(run.request.execution, run.output_bytes))
+
+    @property
+    def number(self) -> int:
+        """Its number among the jobs of the session."""
+        return self.run.number
+
+    @property
+    def execution(self) -> str:
+        """Its id."""
+        return self.run.request.execution
+
+    def begin(self, background: list[Output | Gap]) -> None:
+        """Tell, without waiting, that it starts, and what was printed before it."""
+        if self.run.request.wants_started:
+            self._held.append(Started(self.execution))
+        self._held.extend(background)
+        self._send_held_nowait()
+
+    def interrupt(self, code: Code, limit_s: float | None) -> None:
+        """It is to end: from now on its events wait here rather than hold up the worker."""
+        self.code = code
+        self.limit_s = limit_s
+        self._hurried = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def print(self, stream: Stream, text: str, *, background: bool) -> None:
+        """Deliver output, within its allowance."""
+        for event in self.allowance.admit(stream, text, background=background):
+            await self.deliver(event)
+
+    async def deliver(self, event: Event) -> None:
+        """Deliver an event, or wait until the client has room: that slows its producer."""
+        if not self._held:
+            try:
+                self.run.request.events.send_nowait(event)
+                return
+            except trio.WouldBlock:
+                pass
+            except trio.BrokenResourceError:
+                return  # the client has gone, and has said so to the session
+        self._hold(event)
+        if not self._hurried:
+            with trio.CancelScope() as self._waiting:
+                await self._send_held()
+            self._waiting = None
+
+    async def finish(self, rests: list[tuple[Stream, str]], terminal: Result | Error) -> None:
+        """Deliver all that is held, then the terminal event, and close the channel."""
+        with self.run.request.events:
+            for stream, text in rests:
+                self._held.extend(self.allowance.admit(stream, text, background=False))
+            self._held.extend(self.allowance.finish())
+            self._held.append(terminal)
+            await self._send_held()
+
+    def refuse(self, error: PyreplError) -> None:
+        """Nothing of it ran: say so instead of any event, and close the channel."""
+        with self.run.request.events as events:
+            try:
+                events.send_nowait(Refused(error))
+            except (trio.BrokenResourceError, trio.WouldBlock):
+                return  # the client has gone, or has its Started and sees the channel's end
+
+    def drop(self) -> None:
+        """Close the channel, where no terminal event can be given any more."""
+        self.run.request.events.close()
+
+    def _hold(self, event: Event) -> None:
+        if self._hurried and isinstance(event, Output):
+            if self._held_characters + len(event.data) > SPILL_CHARACTERS:
+                self.allowance.omit(event.data)
+                return
+            self._held_characters += len(event.data)
+        self._held.append(event)
+
+    def _send_held_nowait(self) -> None:
+        try:
+            while self._held:
+                self.run.request.events.send_nowait(self._held[0])
+                self._held.popleft()
+        except trio.WouldBlock:
+            return
+        except trio.BrokenResourceError:
+            self._held.clear()
+
+    async def _send_held(self) -> None:
+        self._send_held_nowait()
+        try:
+            while self._held:
+                await self.run.request.events.send(self._held[0])
+                self._held.popleft()
+        except trio.BrokenResourceError:
+            self._held.clear()
+
+
+Flight = ExecutionFlight | QuestionFlight

@@ -1,0 +1,142 @@
+"""The messages of the worker link: what the service may send, what a worker may say.
+
+Owns their fields and the checks that make a worker's bytes safe to use (protocol.md 1). Pure:
+bytes in, checked maps out. Must not know sessions, sockets or trio. A worker is trusted with
+nothing: whatever is not exactly as stated here is a `ProtocolViolation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgpack
+
+from pyrepl3.wire.frames import encode_frame
+
+PROTOCOL_VERSION = 1
+MAX_DEPTH = 64
+"""Deepest nesting of a message: protocol.md 1."""
+
+_STRING = (str,)
+_STRING_OR_NONE = (str, type(None))
+_INTEGER = (int,)
+_NUMBER = (int, float)
+_MAP = (dict,)
+_LIST = (list,)
+_ANYTHING = (object,)
+
+FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
+    "ready": {"protocol": _LIST, "language": _STRING, "version": _STRING, "pid": _INTEGER},
+    "output": {"execution": _STRING_OR_NONE, "stream": _STRING, "data": (bytes,)},
+    "display": {
+        "execution": _STRING_OR_NONE,
+        "data": _MAP,
+        "metadata": _MAP,
+        "display_id": _STRING_OR_NONE,
+        "update": (bool,),
+    },
+    "input": {"input": _STRING, "execution": _STRING, "prompt": _STRING, "password": (bool,)},
+    "result": {
+        "execution": _STRING,
+        "value": _ANYTHING,
+        "has_value": (bool,),
+        "repr": _STRING,
+        "data": _MAP,
+        "metadata": _MAP,
+        "execution_count": _INTEGER,
+        "duration_s": _NUMBER,
+        "usage": _MAP,
+    },
+    "error": {
+        "execution": _STRING,
+        "name": _STRING,
+        "value": _STRING,
+        "traceback": _LIST,
+        "code": _STRING_OR_NONE,
+        "state": _STRING,
+        "execution_count": _INTEGER,
+        "duration_s": _NUMBER,
+        "usage": _MAP,
+        "exit_status": (int, type(None)),
+    },
+    "configured": {"id": _INTEGER},
+    "failed": {"id": _INTEGER, "name": _STRING, "value": _STRING},
+    "completed": {"id": _INTEGER, "matches": _LIST, "cursor_start": _INTEGER,
+                  "cursor_end": _INTEGER},
+    "inspected": {"id": _INTEGER, "found": (bool,), "text": _STRING},
+    "completeness": {"id": _INTEGER, "status": _STRING, "indent": _STRING},
+    "heartbeat": {},
+}  # fmt: skip
+"""What a worker may send, and the types of each field."""
+
+ERROR_CODES = frozenset({None, "INTERRUPTED", "STDIN_UNAVAILABLE", "RUNNER_BROKEN"})
+"""What a worker may say of its own failures; every other code is the service's to give."""
+
+_STREAMS = frozenset({"stdout", "stderr"})
+
+
+class ProtocolViolation(Exception):
+    """A worker sent what no worker may send. Its session ends; no other is touched."""
+
+
+def encode_message(message: Mapping[str, Any]) -> bytes:
+    """The frame that carries a message of the service.
+
+    Raises FrameTooLarge. Lone surrogates are passed on as they are: the worker's compiler
+    is the one to refuse them.
+    """
+    return encode_frame(msgpack.packb(message, use_bin_type=True, unicode_errors="surrogatepass"))
+
+
+def decode_message(body: bytes) -> dict[str, Any]:
+    """The checked message of one frame's body.
+
+    Raises ProtocolViolation. Unknown fields are left in, and mean nothing.
+    """
+    try:
+        message = msgpack.unpackb(body, raw=False, strict_map_key=True)
+    except (ValueError, msgpack.exceptions.StackError) as error:
+        raise ProtocolViolation(f"a frame that is no msgpack map: {error}") from error
+    if type(message) is not dict:
+        raise ProtocolViolation(f"a frame that holds a {type(message).__name__}, not a map")
+    kind = message.get("type")
+    fields = FIELDS.get(kind) if isinstance(kind, str) else None
+    if fields is None:
+        raise ProtocolViolation(f"a message of the unknown type {kind!r}"[:200])
+    for name, types in fields.items():
+        if name not in message or not isinstance(message[name], types):
+            raise ProtocolViolation(f"a {kind!r} message whose {name!r} is missing or wrong")
+    if kind == "output":
+        if message["stream"] not in _STREAMS:
+            raise ProtocolViolation("output of an unknown stream")
+    else:
+        _check_rest(kind, message)
+    return message
+
+
+def _check_rest(kind: str, message: dict[str, Any]) -> None:
+    if _depth_exceeds(message, MAX_DEPTH):
+        raise ProtocolViolation(f"a {kind!r} message nested deeper than {MAX_DEPTH}")
+    if kind == "error":
+        if not all(isinstance(line, str) for line in message["traceback"]):
+            raise ProtocolViolation("a traceback that is no list of strings")
+        if message["code"] not in ERROR_CODES or message["state"] != "kept":
+            raise ProtocolViolation("an error whose code or state is not a worker's to say")
+    elif kind == "completed" and not all(isinstance(match, str) for match in message["matches"]):
+        raise ProtocolViolation("completions that are no strings")
+
+
+def _depth_exceeds(value: object, limit: int) -> bool:
+    """Whether lists and maps nest deeper than ``limit``; level by level, without recursion."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            child
+            for container in level
+            for child in (container.values() if type(container) is dict else container)  # type: ignore[attr-defined]
+            if type(child) is dict or type(child) is list
+        ]
+        if not level:
+            return False
+    return True
