@@ -208,7 +208,8 @@ def json_line(metric: Metric) -> str:
     def nested(summary: Summary | None) -> dict[str, float | None] | None:
         if summary is None:
             return None
-        return {name: rounded(value) for name, value in attrs.asdict(summary).items()}
+        tails = (rounded(figure) for figure in (summary.p50, summary.p95, summary.p99))
+        return {"n": summary.n, **dict(zip(("p50", "p95", "p99"), tails, strict=True))}
 
     fields: dict[str, object] = {
         "name": metric.spec.name,

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
+import trio.testing
 
 from benchmarks.__main__ import EXPERIMENTS, describe_error, list_metrics, run_one, select
 from benchmarks.bench import (

@@ -138,6 +138,7 @@ def test_a_json_line_holds_every_promised_field() -> None:
         *("floor_ratio", "peer_ratio", "target", "met"),
     ]
     assert (fields["n"], fields["p50"], fields["warm_up"]) == (3, 1.235, 5)
+    assert '"floor": {"n": 1, ' in line
     assert fields["floor"] == {"n": 1, "p50": 1.0, "p95": 1.0, "p99": 1.0}
     assert fields["others"]["execnet"]["p50"] == 2.0
     assert fields["peer"] is None
