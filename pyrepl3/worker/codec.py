@@ -47,7 +47,8 @@ def pack(value: object) -> bytes:
 
 def decode_message(body: bytes) -> dict[str, Any]:
     """The map in a frame's body. Raises ValueError where it is none."""
-    message = _unpackb(body, raw=False, strict_map_key=False)
+    # The service passes lone surrogates on; Python's compiler is the one to refuse them.
+    message = _unpackb(body, raw=False, unicode_errors="surrogatepass")
     if type(message) is not dict:
         raise ValueError(f"a message is a map, not {type(message).__name__}")
     return message

@@ -1,0 +1,169 @@
+"""The worker's end of the protocol: one frame at a time, in both directions.
+
+Owns the descriptors, the partial writes and the partial reads. Reads exactly one frame, never
+ahead, so what still waits in the socket belongs to whoever survives. Bytes that could not be
+written yet are kept and go first, whatever interrupted the wait for them. Must not know what
+the messages mean.
+"""
+
+import _signal
+from _thread import RLock
+from collections import deque
+from errno import ECONNRESET, EPIPE
+from posix import _exit, read, set_blocking, write
+from select import POLLIN, POLLOUT, poll
+from typing import Any, NoReturn
+
+from ..wire.frames import HEADER, HEADER_BYTES, MAX_FRAME_BYTES, FrameTooLarge
+from .codec import decode_message, encode_message
+from .interrupts import Interrupts, waits
+
+_PEER_IS_GONE = frozenset({EPIPE, ECONNRESET})
+
+
+class LinkEnded(Exception):
+    """The service closed its end."""
+
+
+class Link:
+    """The two descriptors of the protocol. ``lock`` also guards the streams that write to it."""
+
+    def __init__(self, interrupts: Interrupts, read_fd: int, write_fd: int) -> None:
+        self.lock = RLock()
+        self._interrupts = interrupts
+        self._write_fd = write_fd
+        self.read_fd = read_fd
+        self._is_open = True
+        self._is_writing = False
+        self._unsent: deque[bytes] = deque()
+        self._incoming = bytearray()
+        set_blocking(read_fd, False)
+        set_blocking(write_fd, False)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message, and wait until it is written.
+
+        Raises FrameTooLarge and UnicodeEncodeError, with nothing sent; KeyboardInterrupt when an
+        interrupt of user code comes while it waits; the message is then sent before the next.
+        """
+        if self.post(encode_message(message)):
+            self.drain()
+
+    def post(self, frame: bytes) -> bool:
+        """Write what can be written without waiting. True when `drain` has to see to the rest."""
+        lock = self.lock
+        lock.acquire()
+        try:
+            if self._is_writing:
+                # A finalizer that prints, run in the midst of a write of this same thread.
+                self._unsent.append(frame)
+                return True
+            if self._unsent:
+                self._unsent.append(frame)
+                self._write_unsent()
+                return bool(self._unsent)
+            self._is_writing = True
+            written = self._write(frame)
+            if written != len(frame):
+                self._unsent.appendleft(frame[written:])
+            self._is_writing = False
+            return bool(self._unsent)
+        finally:
+            lock.release()
+
+    def drain(self) -> None:
+        """Wait until everything is written."""
+        while True:
+            with self.lock:
+                if not self._is_writing:
+                    self._write_unsent()
+                if not self._unsent or self._is_writing:
+                    return
+            self._wait(self._write_fd, POLLOUT)
+
+    def receive(self) -> dict[str, Any]:
+        """The next message. Raises LinkEnded at the end of file, KeyboardInterrupt as `send`."""
+        incoming = self._incoming
+        while True:
+            while len(incoming) < HEADER_BYTES:
+                self._read(HEADER_BYTES - len(incoming))
+            (length,) = HEADER.unpack_from(incoming)
+            if length > MAX_FRAME_BYTES:
+                raise FrameTooLarge(length)
+            missing = HEADER_BYTES + length - len(incoming)
+            if not missing:
+                body = bytes(memoryview(incoming)[HEADER_BYTES:])
+                incoming.clear()
+                return decode_message(body)
+            self._read(missing)
+
+    def is_readable(self, timeout_ms: int) -> bool:
+        """Whether a message, or its beginning, is there within the time."""
+        poller = poll()
+        poller.register(self.read_fd, POLLIN)
+        return bool(poller.poll(timeout_ms))
+
+    def close(self) -> None:
+        """Nothing is sent from now on (a forked child must not speak for its parent)."""
+        self.lock = RLock()
+        self._is_open = False
+        self._unsent.clear()
+
+    def linger(self) -> NoReturn:
+        """The protocol was closed from inside: the service sees its end, and ends this process."""
+        while True:
+            _signal.pause()
+
+    def _read(self, count: int) -> None:
+        while True:
+            self._wait(self.read_fd, POLLIN)
+            try:
+                data = read(self.read_fd, count)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                if error.errno in _PEER_IS_GONE:
+                    raise LinkEnded from error
+                self.linger()
+            if not data:
+                raise LinkEnded
+            self._incoming += data
+            return
+
+    @waits
+    def _wait(self, descriptor: int, events: int) -> None:
+        # A signal that came before this frame was put off; one that comes in it raises here.
+        if self._interrupts.pending:
+            self._interrupts.deliver()
+        poller = poll()
+        poller.register(descriptor, events)
+        poller.poll()
+
+    def _write_unsent(self) -> None:
+        unsent = self._unsent
+        self._is_writing = True
+        while unsent:
+            frame = unsent[0]
+            written = self._write(frame)
+            if written == len(frame):
+                unsent.popleft()
+            else:
+                unsent[0] = frame[written:]
+                break
+        self._is_writing = False
+
+    def _write(self, frame: bytes) -> int:
+        """How many bytes were taken. What a link that is gone cannot take counts as taken."""
+        if not self._is_open:
+            return len(frame)
+        try:
+            return write(self._write_fd, frame)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno in _PEER_IS_GONE:
+                _exit(0)
+            # Closed by user code, which goes on: the service notices and decides.
+            self._is_open = False
+            return len(frame)
+

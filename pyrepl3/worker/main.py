@@ -1,0 +1,198 @@
+"""A worker process, from its start to its end.
+
+Owns the two steps of a start, which the zygote and an exec start share: `prepare` once (in the
+zygote, before it forks), then `run_worker` in the process that serves a session. Must not know
+how a process was made.
+"""
+
+import faulthandler
+import mmap
+import os
+import platform
+import sys
+from _signal import SIGUSR1
+from importlib import import_module
+from posix import _exit, close, dup, dup2, getpid, lseek, set_inheritable
+from typing import Any, NoReturn
+
+from .codec import decode_message
+from .display import install_display
+from .forks import disown_children
+from .interrupts import Interrupts, call_user
+from .limits import apply_limits
+from .link import Link
+from .loops import Loops
+from .matplotlib_hook import install_matplotlib_hook
+from .namespace import Namespace, install_quitters
+from .runner import Runner
+from .server import Server
+from .stdin import Questions, install_stdin
+from .streams import Output
+from .tracebacks import print_exception
+
+CONTROL_PAGE_BYTES = 8192
+STACK_DUMP_OFFSET = 4096
+CAPABILITIES = ("await", "complete", "display", "input", "inspect", "interrupt", "is_complete")
+FAILED_START = 1
+
+
+class Prepared:
+    """What `prepare` set up and `run_worker` needs; one a process, and inherited by forks."""
+
+    def __init__(self, async_library: str) -> None:
+        self.interrupts = Interrupts()
+        self.interrupts.report = print_exception
+        self.output = Output(self.interrupts)
+        self.questions = Questions(self.output, self.interrupts)
+        self.namespace = Namespace()
+        self.async_library = async_library
+        # Never closed: their descriptors stay what they are.
+        self.original_streams = (sys.stdin, sys.stdout, sys.stderr)
+
+    def install(self) -> None:
+        """Put the session's streams and builtins in place."""
+        sys.stdout = sys.__stdout__ = self.output.stdout  # type: ignore[misc]
+        sys.stderr = sys.__stderr__ = self.output.stderr  # type: ignore[misc]
+        install_stdin(self.questions)
+        install_display(self.output)
+        install_quitters()
+        install_matplotlib_hook()
+
+
+_prepared: Prepared | None = None
+
+
+def prepare(preload: list[str], warmup_code: str, async_library: str) -> None:
+    """Set the session up: its ``__main__``, its streams, its modules; once a process.
+
+    Raises whatever the preloaded modules and the warm-up code raise.
+    """
+    global _prepared
+    prepared = _prepared = Prepared(async_library)
+    prepared.install()
+    for name in preload:
+        call_user(import_module, name)
+    if warmup_code:
+        prepared.namespace.prepare()
+        code = compile(warmup_code, "<warm-up>", "exec", dont_inherit=True)
+        call_user(exec, code, prepared.namespace.names)
+    prepared.output.flush()
+
+
+def run_worker(
+    *, read_fd: int = 3, write_fd: int = 3, control_fd: int | None = 4
+) -> NoReturn:
+    """Serve a session on these descriptors, until the service ends it. Never returns."""
+    if _prepared is None:
+        raise RuntimeError("run_worker() before prepare()")
+    prepared = _prepared
+    interrupts, output = prepared.interrupts, prepared.output
+    for descriptor in {read_fd, write_fd, control_fd} - {None}:
+        set_inheritable(descriptor, False)
+    words = _map_control_page(control_fd)
+    interrupts.install(words)
+    link = Link(interrupts, read_fd, write_fd)
+    output.attach(link)
+    loops = Loops(prepared.async_library, interrupts, link)
+    disown_children(
+        output=output,
+        link=link,
+        interrupts=interrupts,
+        descriptors=tuple({read_fd, write_fd, control_fd} - {None}),  # type: ignore[arg-type]
+        before_close=_unregister_stack_dump if control_fd is not None else _do_nothing,
+    )
+    runner = Runner(
+        namespace=prepared.namespace,
+        output=output,
+        questions=prepared.questions,
+        interrupts=interrupts,
+        run_in_loop=loops.run,
+    )
+    link.send(
+        {
+            "type": "ready",
+            "protocol": [1],
+            "language": "python",
+            "version": platform.python_version(),
+            "pid": getpid(),
+            "capabilities": list(CAPABILITIES),
+        }
+    )
+    server = Server(
+        link=link,
+        runner=runner,
+        questions=prepared.questions,
+        loops=loops,
+        namespace=prepared.namespace,
+        output=output,
+    )
+    server.serve()
+
+
+def main_from_environment() -> NoReturn:
+    """The whole life of a worker that was started by exec; the environment names the descriptors.
+
+    PYREPL_PROTOCOL_FDS="r,w", PYREPL3_CONTROL_FD, PYREPL3_CONFIG_FD (a msgpack map: preload,
+    warmup_code, cwd, limits, async_library), PYREPL_FD_SEPARATION=false for stdin and stdout.
+    """
+    separation = os.environ.pop("PYREPL_FD_SEPARATION", "true")
+    protocol = os.environ.pop("PYREPL_PROTOCOL_FDS", "3,3")
+    control = os.environ.pop("PYREPL3_CONTROL_FD", None)
+    config_fd = os.environ.pop("PYREPL3_CONFIG_FD", None)
+    if separation.lower() == "false":
+        read_fd, write_fd = _separate_stdio()
+    else:
+        read_fd, write_fd = (int(each) for each in protocol.split(","))
+    config = {} if config_fd is None else _read_config(int(config_fd))
+    try:
+        if config.get("cwd") is not None:
+            os.chdir(config["cwd"])
+        prepare(
+            config.get("preload") or [],
+            config.get("warmup_code") or "",
+            config.get("async_library") or "asyncio",
+        )
+        apply_limits(config.get("limits") or {})
+    except BaseException as error:
+        print_exception(error)
+        _exit(FAILED_START)
+    run_worker(
+        read_fd=read_fd, write_fd=write_fd, control_fd=None if control is None else int(control)
+    )
+
+
+def _map_control_page(control_fd: int | None) -> Any:
+    if control_fd is None:
+        return [0, 0]
+    page = mmap.mmap(control_fd, CONTROL_PAGE_BYTES)
+    lseek(control_fd, STACK_DUMP_OFFSET, os.SEEK_SET)
+    faulthandler.register(SIGUSR1, file=control_fd, all_threads=True)
+    return memoryview(page).cast("Q")
+
+
+def _unregister_stack_dump() -> None:
+    faulthandler.unregister(SIGUSR1)
+
+
+def _do_nothing() -> None:
+    """Without a control page there is nothing to undo."""
+
+
+def _separate_stdio() -> tuple[int, int]:
+    """Take the protocol away from 0 and 1; user code finds /dev/null and the error stream."""
+    read_fd, write_fd = dup(0), dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    dup2(null, 0)
+    close(null)
+    dup2(2, 1)
+    return read_fd, write_fd
+
+
+def _read_config(descriptor: int) -> dict[str, Any]:
+    try:
+        lseek(descriptor, 0, os.SEEK_SET)
+    except OSError:
+        # A pipe is read from where it is.
+        pass
+    with open(descriptor, "rb") as file:
+        return decode_message(file.read())

@@ -1,0 +1,97 @@
+"""Who dies with whom: parents, orphans, and the kernel's ways to tie them together.
+
+Owns the calls that the standard library lacks (prctl) and the search for a process's children.
+Must not know what a worker is, nor why anyone is killed. Linux only.
+
+A subreaper becomes the parent of every descendant whose own parent dies, however often it has
+forked or called setsid. So "kill each child that is not a live worker, until there is none" finds
+all that a dead worker has left.
+"""
+
+import ctypes
+import os
+import signal
+from collections.abc import Container
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+# Bound once, in the zygote: in a forked child a call costs a microsecond, and no import.
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+_prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+
+
+def _control_process(option: int, value: int) -> None:
+    if _prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl({option}): {os.strerror(number)}")
+
+
+def become_subreaper() -> None:
+    """Adopt orphaned descendants from now on; it lasts through an exec, not into a fork."""
+    _control_process(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when ``parent`` dies; at once if it is dead already.
+
+    The signal follows the *thread* that forked: call it only in children of a process whose main
+    thread forks.
+    """
+    _control_process(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def children() -> list[int]:
+    """The ids of this process's children, zombies among them.
+
+    One may be missing while others die; the death of those brings another SIGCHLD, so look again
+    then.
+    """
+    own = os.getpid()
+    try:
+        with open(f"/proc/{own}/task/{own}/children", "rb", buffering=0) as file:
+            return [int(each) for each in file.read().split()]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return [each for each in _all_processes() if _parent(each) == own]
+
+
+def _all_processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
+def _parent(process: int) -> int | None:
+    try:
+        with open(f"/proc/{process}/stat", "rb", buffering=0) as file:
+            stat = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name in parentheses may hold anything, parentheses too.
+    return int(stat.rpartition(b")")[2].split()[1])
+
+
+def kill_child(child: int) -> None:
+    """SIGKILL for a child that has not been waited for: its id cannot be anyone else's."""
+    try:
+        os.kill(child, signal.SIGKILL)
+    except PermissionError:
+        return  # it runs a set-user-id program, and is out of reach for us
+
+
+def kill_group_of_zombie(leader: int) -> None:
+    """SIGKILL for a dead child's process group, before the child is waited for.
+
+    Until then the zombie holds the number, which the group shares.
+    """
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return  # it never led a group, or all that is left of it is out of reach
+
+
+def kill_orphans(spared: Container[int]) -> None:
+    """SIGKILL for each child not in ``spared``. What they leave comes with their SIGCHLD."""
+    for child in children():
+        if child not in spared:
+            kill_child(child)

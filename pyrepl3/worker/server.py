@@ -1,0 +1,167 @@
+"""The worker's loop: one message after the other, each answered before the next is read.
+
+Owns the dispatch of messages. Must not know how code is run, only that a runner does it.
+"""
+
+import os
+from importlib import import_module
+from posix import _exit
+from typing import Any, NoReturn
+
+from ..wire.frames import FrameTooLarge
+from .limits import apply_limits
+from .link import Link, LinkEnded
+from .loops import Loops
+from .namespace import Namespace
+from .runner import Runner
+from .shutdown import shut_down
+from .stdin import Questions
+from .streams import Output
+from .values import encodable, safe_str, true_name
+
+RUNNER_BROKEN_STATUS = 70
+"""EX_SOFTWARE of sysexits.h: the runner itself failed."""
+
+Message = dict[str, Any]
+
+_chdir, _getcwd, _environ = os.chdir, os.getcwd, os.environ
+
+
+class Server:
+    """Serves one session over its link."""
+
+    def __init__(
+        self,
+        *,
+        link: Link,
+        runner: Runner,
+        questions: Questions,
+        loops: Loops,
+        namespace: Namespace,
+        output: Output,
+    ) -> None:
+        self._link = link
+        self._runner = runner
+        self._questions = questions
+        self._loops = loops
+        self._namespace = namespace
+        self._output = output
+        self._handlers = {
+            "execute": self._execute,
+            "configure": self._configure,
+            "input_response": questions.take,
+            "complete": self._assist,
+            "inspect": self._assist,
+            "is_complete": self._assist,
+            "shutdown": self._shut_down,
+        }
+
+    def serve(self) -> NoReturn:
+        """Until the service closes the link or asks to shut down."""
+        try:
+            while True:
+                self._handle(self._next())
+        except LinkEnded:
+            _exit(0)
+        except BaseException as error:
+            self._give_up(None, error)
+
+    def _next(self) -> Message:
+        backlog = self._questions.backlog
+        if backlog:
+            return backlog.popleft()
+        self._loops.wait_for_message()
+        with self._questions.reading:
+            return backlog.popleft() if backlog else self._link.receive()
+
+    def _handle(self, message: Message) -> None:
+        handler = self._handlers.get(message.get("type", ""))
+        if handler is not None:
+            handler(message)
+        elif "id" in message:
+            self._fail(message, ValueError(f"unknown type {message.get('type')!r}"))
+
+    def _execute(self, request: Message) -> None:
+        try:
+            answer = self._runner.execute(request)
+            try:
+                self._link.send(answer)
+            except FrameTooLarge:
+                self._link.send(_reduced(answer))
+            self._runner.finish()
+        except BaseException as error:
+            self._give_up(request, error)
+
+    def _give_up(self, request: Message | None, error: BaseException) -> NoReturn:
+        """The runner itself failed: say so where that is possible, and end."""
+        value = f"{true_name(type(error))}: {safe_str(error)}"
+        if request is not None:
+            self._link.send(
+                {
+                    "type": "error",
+                    "execution": request["execution"],
+                    "name": "RunnerBroken",
+                    "value": value,
+                    "traceback": [],
+                    "code": "RUNNER_BROKEN",
+                    "state": "kept",
+                    "exit_status": None,
+                    "execution_count": request.get("number", 0),
+                    "duration_s": 0.0,
+                    "usage": {"cpu_s": 0.0, "max_rss_bytes": 0},
+                }
+            )
+        os.write(2, f"the worker's runner failed: {value}\n".encode("utf-8", "replace"))
+        _exit(RUNNER_BROKEN_STATUS)
+
+    def _configure(self, request: Message) -> None:
+        """All of it or nothing: what can fail comes first, and the folder is put back."""
+        before = None
+        try:
+            if request.get("cwd") is not None:
+                before = _getcwd()
+                _chdir(request["cwd"])
+            apply_limits(request.get("limits") or {})
+            _environ.update(request.get("env") or {})
+        except (OSError, ValueError, TypeError) as error:
+            if before is not None:
+                _chdir(before)
+            self._fail(request, error)
+            return
+        self._link.send({"type": "configured", "id": request["id"]})
+
+    def _assist(self, request: Message) -> None:
+        """Editors' questions. Loaded with the first of them: most sessions never ask."""
+        try:
+            completion = import_module(".completion", __package__)
+            answer = completion.answer(request, self._namespace.names)
+            answer["id"] = request["id"]
+            self._link.send(answer)
+        except BaseException as error:
+            # Looks at the user's objects, so anything may come out of them.
+            self._fail(request, error)
+
+    def _fail(self, request: Message, error: BaseException) -> None:
+        self._link.send(
+            {
+                "type": "failed",
+                "id": request["id"],
+                "name": true_name(type(error)),
+                "value": encodable(safe_str(error)),
+            }
+        )
+
+    def _shut_down(self, request: Message) -> NoReturn:
+        shut_down(self._namespace, self._output)
+
+
+def _reduced(answer: Message) -> Message:
+    """A terminal message that fits a frame in any case."""
+    reduced = dict(answer)
+    if answer["type"] == "result":
+        text = answer["repr"][:10_000]
+        note = " [the value and its representations are too large for one message]"
+        reduced.update(value=None, repr=text, data={"text/plain": text + note}, metadata={})
+    else:
+        reduced.update(value=answer["value"][:10_000], traceback=answer["traceback"][-20:])
+    return reduced
