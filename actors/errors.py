@@ -3,7 +3,7 @@
 Owns the classes and their stable codes. Must not know who raises them, nor any program's errors.
 Each error says *what* happened, *why*, and *how* to go on; its base class says whose fault it is:
 :class:`Misuse` is the calling code's, :class:`Gone` is the other actor's end, which a program that
-runs for long must expect, and :class:`RestartIntensityExceeded` is a subtree's that gave up.
+runs for long must expect, and :class:`GaveUp` is a whole subtree's.
 """
 
 from typing import ClassVar
@@ -34,6 +34,12 @@ class Gone(ActorError):
     """The other side ended first. It can happen in any correct program: be ready for it."""
 
     code: ClassVar[str] = "GONE"
+
+
+class GaveUp(ActorError):
+    """A supervisor cannot keep its children up, so it has stopped them all and raises."""
+
+    code: ClassVar[str] = "GAVE_UP"
 
 
 class ActorGone(Gone):
@@ -118,7 +124,24 @@ class ChildNotRunning(Gone):
         self.name = name
 
 
-class RestartIntensityExceeded(ActorError):
+class ChildOverdue(GaveUp):
+    """A child that had to end before its restart runs on, although it was cancelled.
+
+    Trio has no way to end a task that shields itself or swallows Cancelled, and two incarnations
+    of one child must not run side by side, so its supervisor gives up.
+    """
+
+    code: ClassVar[str] = "CHILD_OVERDUE"
+    how: ClassVar[str] = "Bound the child's clean-up, or give it a longer shutdown_s."
+
+    def __init__(self, name: str, *, shutdown_s: float) -> None:
+        super().__init__(
+            f"child {name!r} did not end", why=f"it ran on for {shutdown_s:g} s after its cancel"
+        )
+        self.name = name
+
+
+class RestartIntensityExceeded(GaveUp):
     """Children crashed more often than their supervisor is allowed to restart them.
 
     The supervisor has stopped every child before this is raised; the last crash is its
