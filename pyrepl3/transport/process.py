@@ -80,14 +80,18 @@ class WorkerProcess:
     _control_page: int
     _closed: bool = attrs.field(default=False, init=False)
 
+    def fileno(self) -> int:
+        """The pidfd, readable once the process is dead. Raises trio.ClosedResourceError."""
+        if self._closed:
+            raise trio.ClosedResourceError("this worker's process handle is closed")
+        return self._pidfd
+
     async def wait(self) -> None:
         """Wait until the process is dead; what it died of is told by the `WorkerExit`.
 
         One task at a time. Raises trio.ClosedResourceError when closed, also while it waits.
         """
-        if self._closed:
-            raise trio.ClosedResourceError("this worker's process handle is closed")
-        await trio.lowlevel.wait_readable(self._pidfd)
+        await trio.lowlevel.wait_readable(self.fileno())
 
     def interrupt(self, number: int) -> bool:
         """Send SIGINT on behalf of that execution, to the worker and the programs it runs.

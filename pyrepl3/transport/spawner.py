@@ -1,0 +1,326 @@
+"""The spawner: one template's zygote, and the births and deaths of its workers.
+
+Owns the zygote's life (started early, started again at the next spawn when it died) and the
+descriptors of workers until they are handed over. Must not know sessions, nor how many there may
+be. Any number of spawns may be under way at once; the actor waits for nothing but its mailbox and
+the zygote's socket.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import socket
+from collections import deque
+from collections.abc import Iterator
+
+import attrs
+import trio
+
+from actors import Address, Inbox, Reply, close_mailbox, open_mailbox
+from pyrepl3.config import Limits, Template
+from pyrepl3.errors import WorkerSpawnFailed
+from pyrepl3.transport.process import WorkerProcess, open_control_page
+from pyrepl3.transport.zygote_link import (
+    Exited,
+    Started,
+    StartFailed,
+    ZygoteBroke,
+    ZygoteLink,
+    ZygoteMessage,
+    encode_kill,
+    encode_start,
+)
+from pyrepl3.transport.zygote_process import ZygoteProcess, open_zygote
+
+SPAWNER_MAILBOX = 0
+"""Handed over directly: the task that takes them waits for nothing else."""
+
+ZYGOTE_STOP_S = 2.0
+"""For a zygote that has lost its socket to kill what it has and end: it gives up after 1.5 s."""
+
+
+@attrs.frozen
+class WorkerExit:
+    """How a worker ended: an exit status, or a signal, or neither when its zygote died first."""
+
+    status: int | None
+    signal: int | None
+    stopped: bool = False
+    """It had stopped itself (SIGSTOP), and was killed for that."""
+    zygote_died: bool = False
+    """Nobody reaped it for us. It got SIGKILL if it still lived."""
+
+
+@attrs.frozen(eq=False)
+class SpawnedWorker:
+    """A new worker and our ends of what connects it, all non-blocking. The receiver owns them."""
+
+    process: WorkerProcess
+    socket: socket.socket
+    stdout_fd: int
+    stderr_fd: int
+
+    def discard(self) -> None:
+        """Kill a worker that nobody wants, and give everything back."""
+        self.process.kill()
+        self.process.close()
+        self.socket.close()
+        os.close(self.stdout_fd)
+        os.close(self.stderr_fd)
+
+
+@attrs.define(eq=False)
+class Spawn:
+    """Start a worker. ``reply`` gets it or WorkerSpawnFailed; ``exit`` is answered at its end,
+    and closed when there was no worker."""
+
+    reply: Reply[SpawnedWorker]
+    exit: Reply[WorkerExit]
+
+
+@attrs.frozen(eq=False)
+class _Ends:
+    """Our ends of a worker's connections, before there is a worker."""
+
+    socket: socket.socket
+    stdout_fd: int
+    stderr_fd: int
+    control_page: int
+
+    def close(self) -> None:
+        self.socket.close()
+        for descriptor in (self.stdout_fd, self.stderr_fd, self.control_page):
+            os.close(descriptor)
+
+
+@attrs.frozen(eq=False)
+class _Birth:
+    """A start that the zygote has been sent."""
+
+    spawn: Spawn
+    ends: _Ends
+
+
+@attrs.frozen(eq=False)
+class _Life:
+    """A worker whose end the zygote has yet to tell."""
+
+    exit: Reply[WorkerExit]
+    process: WorkerProcess
+
+
+@attrs.define(eq=False)
+class Spawner:
+    """The actor around one template's zygote; its address takes `Spawn`."""
+
+    name: str
+    """The template's, for people."""
+    template: Template
+    limits: Limits
+    zygote_start_timeout_s: float
+    zygote_stop_timeout_s: float = ZYGOTE_STOP_S
+    # No bound of its own: each is the one request of a task that waits for its reply.
+    _unsent: deque[Spawn] = attrs.field(factory=deque, init=False)
+    _lost: deque[int] = attrs.field(factory=deque, init=False)
+    _to_send: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _births: dict[int, _Birth] = attrs.field(factory=dict, init=False)
+    _lives: dict[int, _Life] = attrs.field(factory=dict, init=False)
+    _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[Address[Spawn]] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve until cancelled, or until every copy of the address is closed.
+
+        Then the zygote and all its workers are dead and reaped, and nobody waits for an answer.
+        """
+        address: Address[Spawn]
+        inbox: Inbox[Spawn]
+        address, inbox = open_mailbox(SPAWNER_MAILBOX)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_zygote)
+                task_status.started(address)
+                async for spawn in inbox:
+                    self._unsent.append(spawn)
+                    self._to_send.set()
+                nursery.cancel_scope.cancel()
+        finally:
+            ending = _ending()
+            self._end_all(ending)
+            close_mailbox(inbox, lambda spawn: _refuse(spawn, ending))
+
+    async def _keep_zygote(self) -> None:
+        """Early for the first spawn, again for the first one after its death."""
+        while True:
+            self._end_all(await self._run_zygote())
+            while not self._unsent:
+                await self._wait_to_send()
+
+    async def _run_zygote(self) -> WorkerSpawnFailed:
+        """One zygote's whole life; returns why there is none any more."""
+        try:
+            async with open_zygote(self.template, self.zygote_stop_timeout_s) as zygote:
+                await zygote.wait_ready(self.template, self.limits, self.zygote_start_timeout_s)
+                await self._serve(zygote.link)
+                return _zygote_died(zygote)
+        except WorkerSpawnFailed as failure:
+            return failure
+
+    async def _serve(self, link: ZygoteLink) -> None:
+        """Until the zygote hangs up or breaks."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._send_all, link)
+            try:
+                while (message := await link.receive()) is not None:
+                    self._handle(message)
+            except ZygoteBroke:
+                pass  # what it leaves is killed by our caller, like a dead one's
+            nursery.cancel_scope.cancel()
+
+    # --- to the zygote --------------------------------------------------------------------------
+
+    async def _wait_to_send(self) -> None:
+        await self._to_send.wait()
+        self._to_send = trio.Event()
+
+    async def _send_all(self, link: ZygoteLink) -> None:
+        try:
+            while True:
+                while self._lost:
+                    await link.send(encode_kill(self._lost.popleft()))
+                while self._unsent:
+                    await self._send_start(link, self._unsent.popleft())
+                await self._wait_to_send()
+        except trio.BrokenResourceError:
+            return  # the receiving side comes to know the same
+
+    async def _send_start(self, link: ZygoteLink, spawn: Spawn) -> None:
+        try:
+            ends, passed = _open_connections()
+        except OSError as error:
+            _refuse(spawn, _start_failed(error.errno, str(error)))
+            return
+        number = next(self._numbers)
+        # Registered first: the answer may come before the sending task runs again.
+        self._births[number] = _Birth(spawn, ends)
+        try:
+            await link.send(encode_start(number), passed)
+        except OSError as error:
+            self._fail_birth(number, _start_failed(error.errno, str(error)))
+        finally:
+            for descriptor in passed:
+                os.close(descriptor)
+
+    # --- from the zygote ------------------------------------------------------------------------
+
+    def _handle(self, message: ZygoteMessage) -> None:
+        if isinstance(message, Started):
+            self._started(message)
+        elif isinstance(message, Exited):
+            self._exited(message)
+        elif isinstance(message, StartFailed) and message.id in self._births:
+            self._fail_birth(message.id, _start_failed(message.errno, message.message))
+        else:
+            raise ZygoteBroke(f"{message!r:.100} out of turn")
+
+    def _started(self, started: Started) -> None:
+        if started.id not in self._births or started.pid in self._lives:
+            if started.pidfd is not None:
+                os.close(started.pidfd)
+            raise ZygoteBroke("a start that was not asked for")
+        if started.pidfd is None:
+            # It runs, and we cannot reach it: too many descriptors are open here.
+            self._fail_birth(started.id, _start_failed(errno.EMFILE, os.strerror(errno.EMFILE)))
+            self._lost.append(started.pid)
+            self._to_send.set()
+            return
+        birth = self._births.pop(started.id)
+        ends = birth.ends
+        process = WorkerProcess(started.pid, started.pidfd, ends.control_page)
+        self._lives[started.pid] = _Life(birth.spawn.exit, process)
+        worker = SpawnedWorker(process, ends.socket, ends.stdout_fd, ends.stderr_fd)
+        if not birth.spawn.reply.answer(worker):
+            worker.discard()
+
+    def _exited(self, exited: Exited) -> None:
+        life = self._lives.pop(exited.pid, None)
+        if life is not None:
+            life.exit.answer(WorkerExit(exited.status, exited.signal, exited.stopped))
+
+    # --- ends -----------------------------------------------------------------------------------
+
+    def _fail_birth(self, number: int, failure: WorkerSpawnFailed) -> None:
+        birth = self._births.pop(number, None)
+        if birth is not None:
+            birth.ends.close()
+            _refuse(birth.spawn, failure)
+
+    def _end_all(self, failure: WorkerSpawnFailed) -> None:
+        """There is no zygote: no spawn that waits for it can succeed, and no worker lives on."""
+        for number in list(self._births):
+            self._fail_birth(number, failure)
+        while self._unsent:
+            _refuse(self._unsent.popleft(), failure)
+        for life in self._lives.values():
+            life.process.kill()
+            life.exit.answer(WorkerExit(None, None, zygote_died=True))
+        self._lives.clear()
+        self._lost.clear()
+
+
+def _open_connections() -> tuple[_Ends, list[int]]:
+    """Our ends, and the worker's (protocol, stdout, stderr, control page). Raises OSError."""
+    opened: list[int] = []
+    try:
+        for _ in range(2):
+            opened += os.pipe2(os.O_CLOEXEC)
+        control_page = open_control_page()
+        opened.append(control_page)
+        theirs_of_page = os.dup(control_page)
+        opened.append(theirs_of_page)
+        ours, theirs = socket.socketpair()
+    except OSError:
+        for descriptor in opened:
+            os.close(descriptor)
+        raise
+    stdout_read, stdout_write, stderr_read, stderr_write, *_ = opened
+    ours.setblocking(False)
+    os.set_blocking(stdout_read, False)
+    os.set_blocking(stderr_read, False)
+    ends = _Ends(ours, stdout_read, stderr_read, control_page)
+    return ends, [theirs.detach(), stdout_write, stderr_write, theirs_of_page]
+
+
+def _refuse(spawn: Spawn, failure: WorkerSpawnFailed) -> None:
+    spawn.reply.fail(failure)
+    spawn.exit.close()
+
+
+def _start_failed(number: int | None, message: str) -> WorkerSpawnFailed:
+    return WorkerSpawnFailed(
+        what="a session's process could not be started",
+        why=message,
+        how="Free descriptors, processes or memory, or raise the system's limits on them",
+        details={"errno": number, "name": errno.errorcode.get(number or 0)},
+    )
+
+
+def _zygote_died(zygote: ZygoteProcess) -> WorkerSpawnFailed:
+    tail = zygote.stderr_tail()
+    return WorkerSpawnFailed(
+        what="a session's process was not started",
+        why=f"the zygote that was to start it died; it wrote: {tail.strip() or 'nothing'}",
+        how="Try again: the next start gets a new zygote",
+        details={"stderr": tail},
+    )
+
+
+def _ending() -> WorkerSpawnFailed:
+    return WorkerSpawnFailed(
+        what="a session's process was not started",
+        why="its spawner is ending",
+        how="Try again once the service runs",
+    )

@@ -1,0 +1,297 @@
+"""The zygote: one quiet process a template, from which the workers are forked.
+
+Owns the worker processes, from fork to reaping, and whatever they leave behind. Must not know the
+workers' protocol, nor what a session is; the service talks to it over one SOCK_SEQPACKET socket,
+a msgpack map to a packet, and that socket's end is the end of everything here.
+
+Single-threaded, so that a fork copies a process in a known state. It waits for two things, the
+control socket and SIGCHLD; every change of every child comes by SIGCHLD, so it needs no
+descriptor for each worker.
+"""
+
+import errno
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from fcntl import F_DUPFD_CLOEXEC, fcntl
+from select import POLLIN, poll
+from time import monotonic, sleep
+from typing import Any, NoReturn
+
+from . import descriptors, orphans
+from .birth import (
+    NOT_STARTED_STATUS,
+    Heritage,
+    execute_worker,
+    exit_status,
+    leave_zygote,
+    reseed,
+    wait_for_execution,
+)
+from .codec import decode_message, pack
+from .limits import apply_limits
+from .main import prepare, run_worker
+
+CONTROL_OPTION = "--control-fd"
+MAX_CONFIGURATION_BYTES = 192 * 1024
+"""Below the default socket buffer, which bounds a packet."""
+MAX_PACKET_BYTES = 4096
+MAX_TRACEBACK_CHARACTERS = 16 * 1024
+DESCRIPTORS_PER_WORKER = 4
+SWEEP_S = 1.5
+"""How long an ending zygote waits for what it has killed; a process in an uninterruptible system
+call would take longer."""
+
+
+class _ServiceGone(Exception):
+    """The control socket has ended, or SIGTERM says that the zygote should."""
+
+
+class Zygote:
+    """Forks workers on request, and reports their ends."""
+
+    def __init__(
+        self, control: socket.socket, configuration: bytes, heritage: Heritage, boot: list[str]
+    ) -> None:
+        self._control = control
+        self._configuration = configuration
+        self._executes = decode_message(configuration)["spawn"] == "exec"
+        self.heritage = heritage
+        self._boot = boot
+        self._workers: set[int] = set()
+        self._stopped: set[int] = set()
+        # What preloaded modules have started is theirs to keep.
+        self._spared = set(orphans.children())
+        self._wakeup = heritage.take_over(lambda number, frame: None)
+
+    def serve(self) -> list[int] | None:
+        """Work until the service has gone, then None. In a forked child: what it was passed."""
+        poller = poll()
+        poller.register(self._control.fileno(), POLLIN)
+        poller.register(self._wakeup, POLLIN)
+        try:
+            # SIGCHLD may have come before there was anyone to hear it.
+            self._reap()
+            while True:
+                for descriptor, _ in poller.poll():
+                    if descriptor == self._wakeup:
+                        self._on_signals()
+                    elif (passed := self._take_packet()) is not None:
+                        return passed
+        except (_ServiceGone, BrokenPipeError, ConnectionResetError):
+            return None
+
+    def end(self) -> None:
+        """Kill every worker and everything that workers have left, and wait until it is gone."""
+        deadline = monotonic() + SWEEP_S
+        while monotonic() < deadline:
+            orphans.kill_orphans(spared=())
+            try:
+                while state := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                    orphans.kill_group_of_zombie(state.si_pid)
+                    os.waitid(os.P_PID, state.si_pid, os.WEXITED)
+            except ChildProcessError:
+                return
+            sleep(0.001)
+
+    def _take_packet(self) -> list[int] | None:
+        data, passed, truncated = descriptors.receive_packet(self._control, MAX_PACKET_BYTES)
+        if not data:
+            raise _ServiceGone
+        message = decode_message(data)
+        if message["type"] == "start":
+            if truncated:
+                self._refuse(message["id"], passed, OSError(errno.EMFILE, "too many open files"))
+                return None
+            return self._start(message["id"], passed)
+        descriptors.close_each(passed)
+        if message["type"] == "kill" and message["pid"] in self._workers:
+            # It is not reaped yet, so the number is its own.
+            orphans.kill_child(message["pid"])
+        return None
+
+    def _start(self, start: int, passed: list[int]) -> list[int] | None:
+        """Fork a worker; returns None here, and in the child what it was passed."""
+        try:
+            if len(passed) != DESCRIPTORS_PER_WORKER:
+                raise OSError(errno.EBADF, f"{len(passed)} descriptors came with the request")
+            child = self._fork_and_execute(passed) if self._executes else os.fork()
+        except OSError as error:
+            self._refuse(start, passed, error)
+            return None
+        if child == 0:
+            self._control.detach()
+            return passed
+        try:
+            pidfd = os.pidfd_open(child)
+        except OSError as error:
+            orphans.kill_child(child)
+            self._refuse(start, passed, error)
+            return None
+        self._workers.add(child)
+        try:
+            self._tell({"type": "started", "id": start, "pid": child}, [pidfd])
+        finally:
+            descriptors.close_each([pidfd, *passed])
+        return None
+
+    def _refuse(self, start: int, passed: list[int], error: OSError) -> None:
+        descriptors.close_each(passed)
+        self._tell(
+            {
+                "type": "start_failed",
+                "id": start,
+                "errno": error.errno or 0,
+                "message": str(error.strerror or error),
+            }
+        )
+
+    def _fork_and_execute(self, passed: list[int]) -> int:
+        """Fork and exec a fresh interpreter; returns once it runs. Raises OSError if it does not.
+
+        The wait is short: nothing of the user's runs before the exec.
+        """
+        failure, report = os.pipe2(os.O_CLOEXEC)
+        try:
+            child = os.fork()
+        except OSError:
+            descriptors.close_each([failure, report])
+            raise
+        if child == 0:
+            try:
+                leave_zygote(self.heritage, passed, inheritable=True)
+                execute_worker(self._configuration, self._boot, report)
+            finally:
+                _die_of_exception()
+        os.close(report)
+        number = wait_for_execution(failure)
+        os.close(failure)
+        if number:
+            raise OSError(number, f"{sys.executable}: {os.strerror(number)}")
+        return child
+
+    def _on_signals(self) -> None:
+        if signal.SIGTERM in os.read(self._wakeup, 4096):
+            raise _ServiceGone
+        self._reap()
+
+    def _reap(self) -> None:
+        """Take every child's change of state."""
+        changes = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        try:
+            while state := os.waitid(os.P_ALL, 0, changes):
+                if state.si_code == os.CLD_STOPPED:
+                    self._on_stopped(state.si_pid)
+                else:
+                    self._on_dead(state)
+        except ChildProcessError:
+            return
+
+    def _on_stopped(self, child: int) -> None:
+        """A worker that stopped itself answers nobody any more."""
+        os.waitid(os.P_PID, child, os.WSTOPPED | os.WNOHANG)
+        if child not in self._spared:
+            self._stopped.add(child)
+            orphans.kill_child(child)
+
+    def _on_dead(self, state: Any) -> None:
+        child = state.si_pid
+        is_worker = child in self._workers
+        if is_worker:
+            orphans.kill_group_of_zombie(child)
+        os.waitid(os.P_PID, child, os.WEXITED)
+        was_stopped = child in self._stopped
+        self._workers.discard(child)
+        self._stopped.discard(child)
+        self._spared.discard(child)
+        # Its own children are ours by now.
+        orphans.kill_orphans(spared=self._workers | self._spared)
+        if is_worker:
+            report = {"type": "exited", "pid": child, "stopped": was_stopped}
+            self._tell({**report, **exit_status(state)})
+
+    def _tell(self, message: dict[str, Any], passed: Sequence[int] = ()) -> None:
+        descriptors.send_packet(self._control, pack(message), passed)
+
+
+def main(arguments: Sequence[str]) -> NoReturn:
+    """Run a zygote; in the processes that it forks, run a worker."""
+    control, null = _open_control(arguments)
+    orphans.become_subreaper()
+    configuration, passed, _ = descriptors.receive_packet(control, MAX_CONFIGURATION_BYTES)
+    descriptors.close_each(passed)
+    if not configuration:
+        os._exit(0)
+    _prepare(control, decode_message(configuration))
+    zygote = Zygote(control, configuration, Heritage(null), _boot_arguments(sys.argv))
+    version = ".".join(map(str, sys.version_info[:3]))
+    ready = {"type": "zygote_ready", "pid": os.getpid(), "version": version}
+    descriptors.send_packet(control, pack(ready))
+    passed_to_child = zygote.serve()
+    if passed_to_child is None:
+        zygote.end()
+        os._exit(0)
+    _become_worker(zygote, passed_to_child, decode_message(configuration))
+
+
+def _open_control(arguments: Sequence[str]) -> tuple[socket.socket, int]:
+    """The control socket and the null device, both out of the way of the workers' layout."""
+    inherited = int(arguments[arguments.index(CONTROL_OPTION) + 1])
+    moved = fcntl(inherited, F_DUPFD_CLOEXEC, descriptors.FIRST_UNRESERVED)
+    os.close(inherited)
+    return socket.socket(fileno=moved), descriptors.reserve_low_descriptors()
+
+
+def _boot_arguments(zygote: Sequence[str]) -> list[str]:
+    """How an exec start runs boot: as this zygote was run, in the other role."""
+    options = [each for each in zygote if each.startswith("--msgpack-path=")]
+    return [os.path.abspath(zygote[0]), "worker", *options]
+
+
+def _prepare(control: socket.socket, configuration: dict[str, Any]) -> None:
+    """Do once what all workers share; on failure tell the service, and end."""
+    try:
+        if configuration["cwd"] is not None:
+            os.chdir(configuration["cwd"])
+        if configuration["spawn"] != "exec":
+            prepare(
+                configuration["preload"],
+                configuration["warmup_code"],
+                configuration["async_library"],
+            )
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException as error:  # user code: whatever it raises, SystemExit too, is its failure
+        failed = {
+            "type": "zygote_failed",
+            "name": type(error).__name__,
+            "value": str(error)[:MAX_TRACEBACK_CHARACTERS],
+            "traceback": traceback.format_exc()[-MAX_TRACEBACK_CHARACTERS:],
+        }
+        descriptors.send_packet(control, pack(failed))
+        os._exit(1)
+
+
+def _become_worker(zygote: Zygote, passed: list[int], configuration: dict[str, Any]) -> NoReturn:
+    try:
+        leave_zygote(zygote.heritage, passed, inheritable=False)
+        descriptors.close_all_from(descriptors.CONTROL_PAGE + 1)
+        reseed()
+        apply_limits(configuration["limits"])
+        run_worker(
+            read_fd=descriptors.PROTOCOL,
+            write_fd=descriptors.PROTOCOL,
+            control_fd=descriptors.CONTROL_PAGE,
+        )
+    finally:
+        _die_of_exception()
+
+
+def _die_of_exception() -> NoReturn:
+    """End a child that must not return into the zygote's code; its stderr says why."""
+    # Not by sys.stderr, which may be a stream that has nowhere to go yet.
+    os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
+    os._exit(NOT_STARTED_STATUS)
