@@ -92,14 +92,14 @@ class Limits:
 def _string_tuple(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         raise _invalid("Template.preload", value, "it must be a tuple of names", "Write (name,)")
-    names = tuple(value)  # type: ignore[arg-type]  # what is not iterable raises TypeError
+    names: tuple[str, ...] = tuple(value)  # type: ignore[arg-type]  # else it raises TypeError
     if not all(isinstance(name, str) for name in names):
         raise _invalid("Template.preload", value, "each must be a module's name", "Give strings")
     return names
 
 
 def _check_environment(
-    instance: object, attribute: attrs.Attribute[Any], value: Mapping[str, str]
+    instance: object, attribute: attrs.Attribute[Any], value: Mapping[object, object]
 ) -> None:
     for name, text in value.items():
         if not isinstance(name, str) or not isinstance(text, str):

@@ -16,6 +16,10 @@ import attrs
 class Code(enum.StrEnum):
     """The stable names; what each means stands in :data:`CODES`."""
 
+    @staticmethod
+    def _generate_next_value_(name: str, *_: object) -> str:
+        return name
+
     CODE_TOO_LARGE = enum.auto()
     QUEUE_FULL = enum.auto()
     ALREADY_ANSWERED = enum.auto()
@@ -34,10 +38,6 @@ class Code(enum.StrEnum):
     OUTPUT_GAP = enum.auto()
     CONFIG_INVALID = enum.auto()
     INTERNAL_ERROR = enum.auto()
-
-    @staticmethod
-    def _generate_next_value_(name: str, *_: object) -> str:
-        return name
 
 
 @attrs.frozen

@@ -69,11 +69,12 @@ class WorkerDescriptors:
         if self._socket_gone:
             return None
         try:
-            return self._socket.recv(READ_BYTES)
+            data: bytes = self._socket.recv(READ_BYTES)
         except BlockingIOError:
             return None
         except ConnectionResetError:
             return b""
+        return data
 
     def read_pipe(self, stream: Stream) -> Iterator[bytes]:
         """All that is in a pipe now. At its end the pipe is forgotten."""

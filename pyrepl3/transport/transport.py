@@ -22,7 +22,7 @@ from actors import Address, Answer, NoReply, close_mailbox, open_mailbox
 from pyrepl3 import messages
 from pyrepl3.config import Timeouts
 from pyrepl3.errors import SessionLost, WorkerSpawnFailed
-from pyrepl3.events import Display, InputRequested, Stream
+from pyrepl3.events import Display, Error, InputRequested, Result, Stream
 from pyrepl3.messages import (
     AnswerInput,
     Ask,
@@ -270,7 +270,7 @@ class Transport:
         return flight
 
     async def _finish(
-        self, flight: ExecutionFlight, terminal: verdicts.Result | verdicts.Error
+        self, flight: ExecutionFlight, terminal: Result | Error
     ) -> None:
         rests = self._merger.finish()
         self._next(flight)

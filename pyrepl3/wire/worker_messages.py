@@ -101,8 +101,7 @@ def decode_message(body: bytes) -> dict[str, Any]:
     if type(message) is not dict:
         raise ProtocolViolation(f"a frame that holds a {type(message).__name__}, not a map")
     kind = message.get("type")
-    fields = FIELDS.get(kind) if isinstance(kind, str) else None
-    if fields is None:
+    if not isinstance(kind, str) or (fields := FIELDS.get(kind)) is None:
         raise ProtocolViolation(f"a message of the unknown type {kind!r}"[:200])
     for name, types in fields.items():
         if name not in message or not isinstance(message[name], types):
