@@ -10,15 +10,14 @@ all that a dead worker has left.
 
 import ctypes
 import os
-import signal
+from _signal import SIGKILL
 from collections.abc import Container
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
-# Bound once, in the zygote: in a forked child a call costs a microsecond, and no import.
+# Bound once, in the zygote: in a forked child a call costs microseconds, and no import.
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
-_prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 
 
 def _control_process(option: int, value: int) -> None:
@@ -38,9 +37,9 @@ def die_with_parent(parent: int) -> None:
     The signal follows the *thread* that forked: call it only in children of a process whose main
     thread forks.
     """
-    _control_process(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _control_process(_PR_SET_PDEATHSIG, SIGKILL)
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), SIGKILL)
 
 
 def children() -> list[int]:
@@ -74,7 +73,7 @@ def _parent(process: int) -> int | None:
 def kill_child(child: int) -> None:
     """SIGKILL for a child that has not been waited for: its id cannot be anyone else's."""
     try:
-        os.kill(child, signal.SIGKILL)
+        os.kill(child, SIGKILL)
     except PermissionError:
         return  # it runs a set-user-id program, and is out of reach for us
 
@@ -85,7 +84,7 @@ def kill_group_of_zombie(leader: int) -> None:
     Until then the zombie holds the number, which the group shares.
     """
     try:
-        os.killpg(leader, signal.SIGKILL)
+        os.killpg(leader, SIGKILL)
     except (ProcessLookupError, PermissionError):
         return  # it never led a group, or all that is left of it is out of reach
 

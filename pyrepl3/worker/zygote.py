@@ -11,10 +11,10 @@ descriptor for each worker.
 
 import errno
 import os
-import signal
 import socket
 import sys
 import traceback
+from _signal import SIGTERM
 from collections.abc import Sequence
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from select import POLLIN, poll
@@ -174,7 +174,7 @@ class Zygote:
         return child
 
     def _on_signals(self) -> None:
-        if signal.SIGTERM in os.read(self._wakeup, 4096):
+        if SIGTERM in os.read(self._wakeup, 4096):
             raise _ServiceGone
         self._reap()
 
