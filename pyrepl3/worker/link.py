@@ -51,25 +51,29 @@ class Link:
 
     def post(self, frame: bytes) -> bool:
         """Write what can be written without waiting. True when `drain` has to see to the rest."""
-        lock = self.lock
-        lock.acquire()
-        try:
-            if self._is_writing:
-                # A finalizer that prints, run in the midst of a write of this same thread.
-                self._unsent.append(frame)
-                return True
-            if self._unsent:
-                self._unsent.append(frame)
+        with self.lock:
+            return self.post_locked(frame)
+
+    def post_locked(self, frame: bytes) -> bool:
+        """`post` for callers that hold ``lock``."""
+        unsent = self._unsent
+        if unsent or self._is_writing or not self._is_open:
+            if not self._is_open:
+                return False
+            # Writing: a finalizer that prints, run in the midst of a write of this same thread.
+            unsent.append(frame)
+            if not self._is_writing:
                 self._write_unsent()
-                return bool(self._unsent)
-            self._is_writing = True
-            written = self._write(frame)
-            if written != len(frame):
-                self._unsent.appendleft(frame[written:])
-            self._is_writing = False
-            return bool(self._unsent)
-        finally:
-            lock.release()
+            return bool(unsent)
+        self._is_writing = True
+        try:
+            written = write(self._write_fd, frame)
+        except OSError as error:
+            written = self._count_failed_write(frame, error)
+        if written != len(frame):
+            unsent.appendleft(frame[written:])
+        self._is_writing = False
+        return bool(unsent)
 
     def drain(self) -> None:
         """Wait until everything is written."""
@@ -115,20 +119,22 @@ class Link:
             _signal.pause()
 
     def _read(self, count: int) -> None:
-        while True:
+        # A frame's body follows its header closely; a header may be long in coming.
+        if not self._incoming:
             self._wait(self.read_fd, POLLIN)
+        while True:
             try:
                 data = read(self.read_fd, count)
+                break
             except BlockingIOError:
-                continue
+                self._wait(self.read_fd, POLLIN)
             except OSError as error:
                 if error.errno in _PEER_IS_GONE:
                     raise LinkEnded from error
                 self.linger()
-            if not data:
-                raise LinkEnded
-            self._incoming += data
-            return
+        if not data:
+            raise LinkEnded
+        self._incoming += data
 
     @waits
     def _wait(self, descriptor: int, events: int) -> None:
@@ -144,7 +150,10 @@ class Link:
         self._is_writing = True
         while unsent:
             frame = unsent[0]
-            written = self._write(frame)
+            try:
+                written = write(self._write_fd, frame)
+            except OSError as error:
+                written = self._count_failed_write(frame, error)
             if written == len(frame):
                 unsent.popleft()
             else:
@@ -152,18 +161,12 @@ class Link:
                 break
         self._is_writing = False
 
-    def _write(self, frame: bytes) -> int:
-        """How many bytes were taken. What a link that is gone cannot take counts as taken."""
-        if not self._is_open:
-            return len(frame)
-        try:
-            return write(self._write_fd, frame)
-        except BlockingIOError:
+    def _count_failed_write(self, frame: bytes, error: OSError) -> int:
+        """How many bytes count as written: what a closed link cannot take is gone."""
+        if isinstance(error, BlockingIOError):
             return 0
-        except OSError as error:
-            if error.errno in _PEER_IS_GONE:
-                _exit(0)
-            # Closed by user code, which goes on: the service notices and decides.
-            self._is_open = False
-            return len(frame)
-
+        if error.errno in _PEER_IS_GONE:
+            _exit(0)
+        # Closed by user code, which goes on: the service notices and decides.
+        self._is_open = False
+        return len(frame)

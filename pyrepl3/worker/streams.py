@@ -27,6 +27,12 @@ SLICE_CHARACTERS = 2**20
 _U32 = Struct(">I").pack
 _BIN16 = Struct(">BH").pack
 _SHORT_BYTES = 256
+_NIL = pack(None)
+_DATA_KEY = pack("data")
+
+
+def _post_nowhere(frame: bytes) -> bool:
+    return False
 
 
 class Output:
@@ -38,7 +44,8 @@ class Output:
         self.lock = RLock()
         self.stdout = OutputStream(self, "stdout", 1)
         self.stderr = OutputStream(self, "stderr", 2)
-        self.stdout.other, self.stderr.other = self.stderr, self.stdout
+        self.stdout.follow(self.stderr)
+        self.stderr.follow(self.stdout)
         self.tag(None)
 
     def attach(self, link: Link) -> None:
@@ -46,8 +53,8 @@ class Output:
         self.flush()
         self.link = link
         self.lock = link.lock
-        self.stdout.share_lock()
-        self.stderr.share_lock()
+        self.stdout.use_link()
+        self.stderr.use_link()
 
     def detach(self) -> None:
         """In a forked child: forget what the parent will send, and write to 1 and 2."""
@@ -58,9 +65,11 @@ class Output:
 
     def tag(self, execution: str | None) -> None:
         """Send what is pending under the old execution; what comes now is of this one."""
-        self.flush()
-        self.stdout.tag(execution)
-        self.stderr.tag(execution)
+        if self.stdout.has_pending() or self.stderr.has_pending():
+            self.flush()
+        packed = _NIL if execution is None else pack(execution)
+        self.stdout.tag(packed)
+        self.stderr.tag(packed)
 
     def flush(self) -> None:
         """Send what is pending in both streams."""
@@ -71,82 +80,103 @@ class Output:
 class OutputStream(io.TextIOBase):
     """A text stream whose lines are messages."""
 
-    other: "OutputStream"
-
     def __init__(self, output: Output, stream: str, descriptor: int) -> None:
         self._output = output
         self._interrupts = output.interrupts
         self._stream = stream
         self._descriptor = descriptor
         self._errors = "backslashreplace"
-        self._line_buffering = True
+        self._fixed_prefix = (
+            b"\x84" + pack("type") + pack("output") + pack("stream") + pack(stream)
+            + pack("execution")
+        )  # fmt: skip
         self._prefix = b""
         self._short_heads: dict[int, bytes] = {}
         self._binary = OutputBuffer(self)
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self.share_lock()
+        self._other = self
+        self._other_pending: list[bytes] = []
+        self.use_link()
 
-    def share_lock(self) -> None:
-        """Use the lock that the output has now."""
-        lock = self._output.lock
-        self._acquire, self._release = lock.acquire, lock.release
+    def follow(self, other: "OutputStream") -> None:
+        """Keep the order of the two streams: what the other has pending is sent first."""
+        self._other, self._other_pending = other, other._pending
+
+    def use_link(self) -> None:
+        """Use the link and its lock that the output has now."""
+        output = self._output
+        self._acquire, self._release = output.lock.acquire, output.lock.release
+        self._post = _post_nowhere if output.link is None else output.link.post_locked
+        self._short_heads = {}
+
+    def has_pending(self) -> bool:
+        """Whether something was printed that no message carries yet."""
+        return bool(self._pending)
 
     def forget_pending(self) -> None:
         """Drop what the parent process will send itself."""
-        self._pending = []
+        self._pending.clear()
         self._pending_bytes = 0
-        self.share_lock()
+        self.use_link()
 
-    def tag(self, execution: str | None) -> None:
+    def tag(self, packed_execution: bytes) -> None:
         """Put the parts of a message that stay the same together, once an execution."""
-        self._prefix = (
-            b"\x84" + pack("type") + pack("output") + pack("stream") + pack(self._stream)
-            + pack("execution") + pack(execution) + pack("data")
-        )  # fmt: skip
+        self._prefix = self._fixed_prefix + packed_execution + _DATA_KEY
         self._short_heads = {}
 
     def write(self, text: str, /) -> int:
-        if text.__class__ is not str:
-            if not isinstance(text, str):
-                raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-            text = str.__str__(text)
-        length = len(text)
-        if length > SLICE_CHARACTERS:
-            for start in range(0, length, SLICE_CHARACTERS):
-                self.write(text[start : start + SLICE_CHARACTERS])
-            return length
-        data = text.encode("utf-8", self._errors)
+        if text.__class__ is not str or len(text) > SLICE_CHARACTERS:
+            return self._write_unusual(text)
+        pending = self._pending
+        if "\n" not in text and "\r" not in text:
+            try:
+                data = text.encode()
+            except UnicodeEncodeError:
+                data = text.encode("utf-8", self._errors)
+            # Without the lock: one append is atomic, and this list is never replaced.
+            pending.append(data)
+            self._pending_bytes += len(data)
+            if self._pending_bytes >= CHUNK_BYTES:
+                self.flush()
+            elif self._interrupts.pending:
+                self._interrupts.deliver()
+            return len(text)
         blocked = None
         self._acquire()
         try:
-            self._pending.append(data)
-            self._pending_bytes += length
-            if "\n" in text or "\r" in text or self._pending_bytes >= CHUNK_BYTES:
-                blocked = self._send_pending()
+            if text == "\n" and len(pending) == 1:
+                data = pending.pop() + b"\n"
+            else:
+                data = self._take_pending(text.encode("utf-8", self._errors))
+            self._pending_bytes = 0
+            head = self._short_heads.get(len(data))
+            if head is None or self._other_pending:
+                blocked = self._send(data)
+            elif self._post(head + data):
+                blocked = self._output.link
         finally:
             self._release()
         if blocked is not None:
             blocked.drain()
         if self._interrupts.pending:
             self._interrupts.deliver()
+        return len(text)
+
+    def _write_unusual(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        length = str.__len__(text)
+        for start in range(0, length, SLICE_CHARACTERS):
+            self.write(str.__getitem__(text, slice(start, start + SLICE_CHARACTERS)))
         return length
 
     def write_bytes(self, data: bytes) -> None:
         """What is written to ``buffer``: it keeps its place among the text."""
-        blocked = None
-        self._acquire()
-        try:
-            self._pending.append(data)
-            self._pending_bytes += len(data)
-            if b"\n" in data or self._pending_bytes >= CHUNK_BYTES:
-                blocked = self._send_pending()
-        finally:
-            self._release()
-        if blocked is not None:
-            blocked.drain()
-        if self._interrupts.pending:
-            self._interrupts.deliver()
+        self._pending.append(data)
+        self._pending_bytes += len(data)
+        if b"\n" in data or self._pending_bytes >= CHUNK_BYTES:
+            self.flush()
 
     def flush(self) -> None:
         blocked = None
@@ -161,26 +191,35 @@ class OutputStream(io.TextIOBase):
         if self._interrupts.pending:
             self._interrupts.deliver()
 
+    def _take_pending(self, data: bytes) -> bytes:
+        pending = self._pending
+        count = len(pending)
+        if count:
+            # What another thread appends meanwhile stays for the next message.
+            data = b"".join(pending[:count]) + data
+            del pending[:count]
+        return data
+
     def _send_pending(self) -> Link | None:
-        """Send what waits, the other stream's first. The link, when it could not take it all."""
-        blocked = self.other._send_pending() if self.other._pending else None
-        pending, self._pending = self._pending, []
+        return self._send(self._take_pending(b""))
+
+    def _send(self, data: bytes) -> Link | None:
+        """Send, what waits in the other stream first. The link, when it could not take it all."""
         self._pending_bytes = 0
-        data = pending[0] if len(pending) == 1 else b"".join(pending)
+        blocked = self._other._send_pending() if self._other_pending else None
         link = self._output.link
         if link is None:
             self._write_descriptor(data)
             return None
         size = len(data)
+        if size == 0:
+            return blocked
         if size < _SHORT_BYTES:
-            head = self._short_heads.get(size)
-            if head is None:
-                body_bytes = len(self._prefix) + 2 + size
-                head = _U32(body_bytes) + self._prefix + b"\xc4" + bytes((size,))
-                self._short_heads[size] = head
-            return link if link.post(head + data) else blocked
+            head = _U32(len(self._prefix) + 2 + size) + self._prefix + b"\xc4" + bytes((size,))
+            self._short_heads[size] = head
+            return link if link.post_locked(head + data) else blocked
         if size <= CHUNK_BYTES:
-            return link if link.post(self._frame(data)) else blocked
+            return link if link.post_locked(self._frame(data)) else blocked
         return self._send_large(link, data)
 
     def _send_large(self, link: Link, data: bytes) -> Link | None:
@@ -191,7 +230,7 @@ class OutputStream(io.TextIOBase):
             for _ in range(3):
                 if end < len(data) and data[end] & 0xC0 == 0x80:
                     end -= 1
-            blocked = link.post(self._frame(data[start:end]))
+            blocked = link.post_locked(self._frame(data[start:end]))
             start = end
         return link if blocked else None
 
@@ -206,7 +245,7 @@ class OutputStream(io.TextIOBase):
                 data = data[posix_write(self._descriptor, data) :]
         except OSError:
             # The descriptor was closed: output ends, the program goes on.
-            self._pending = []
+            return
 
     def writelines(self, lines: Iterable[str], /) -> None:  # type: ignore[override]
         for line in lines:
