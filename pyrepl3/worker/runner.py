@@ -122,10 +122,10 @@ class Runner:
             value = self._run_cell(cell)
             if getpid() != self._pid:
                 leave_forked_child(self._output, None)
+            message = self._success(None if request.get("silent") else value)
             for hook in DISPLAYS.after_cell:
                 call_user(hook)
-            silent = bool(request.get("silent"))
-            return self._success(None if silent else value)
+            return message
         except BaseException as error:
             if getpid() != self._pid:
                 leave_forked_child(self._output, error)
