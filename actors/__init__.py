@@ -31,6 +31,7 @@ from .mailbox import ask as ask
 from .mailbox import close_mailbox as close_mailbox
 from .mailbox import open_mailbox as open_mailbox
 from .mailbox import open_reply as open_reply
+from .mailbox import receive_more as receive_more
 from .restart_budget import NO_BACKOFF as NO_BACKOFF
 from .restart_budget import Backoff as Backoff
 from .restart_budget import RestartIntensity as RestartIntensity

@@ -90,18 +90,30 @@ async def open_body_nursery() -> AsyncGenerator[trio.Nursery, None]:
         return
     # Outside of the except block, lest the group become the context of its own member.
     try:
-        raise group if body_error is None or _has_other_errors(group, body_error) else body_error
+        raise _what_leaves(group, body_error)
     finally:
         del group, body_error  # a frame in its own exception's traceback is a garbage cycle
 
 
-def _has_other_errors(group: BaseExceptionGroup[BaseException], body_error: BaseException) -> bool:
-    """Whether a nursery's group holds anything besides the body's error and Cancelled."""
-    others = [error for error in group.exceptions if error is not body_error]
-    return any(_is_failure(error) for error in others)
+def _what_leaves(
+    group: BaseExceptionGroup[BaseException], body_error: BaseException | None
+) -> BaseException:
+    """The body's own error if the nursery's group has no other, else the group.
+
+    Leaves are compared, since a scope that takes its Cancelled out of a group rebuilds it.
+    """
+    if body_error is None:
+        return group
+    raised, of_body = _leaves(group), _leaves(body_error)
+    if any(leaf not in of_body and not isinstance(leaf, trio.Cancelled) for leaf in raised):
+        return group
+    if isinstance(body_error, BaseExceptionGroup) and not all(leaf in raised for leaf in of_body):
+        # The missing ones are Cancelled, and the nursery's own scope has caught them.
+        return body_error.split(trio.Cancelled)[1] or body_error
+    return body_error
 
 
-def _is_failure(error: BaseException) -> bool:
+def _leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
-        return any(_is_failure(member) for member in error.exceptions)
-    return not isinstance(error, trio.Cancelled)
+        return [leaf for member in error.exceptions for leaf in _leaves(member)]
+    return [error]
