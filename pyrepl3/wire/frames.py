@@ -38,15 +38,18 @@ class FrameDecoder:
     __slots__ = ("_buffer", "_position")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._buffer: bytes | bytearray = b""
         self._position = 0
 
     def receive(self, data: bytes) -> None:
         """Take bytes as they came from the peer."""
-        if self._position < len(self._buffer):
-            self._buffer = self._buffer[self._position :] + data
-        else:
+        if self._position == len(self._buffer):
             self._buffer = data
+        else:
+            # Grows in place from here on: a large frame that drips in is not copied each time.
+            if self._position or type(self._buffer) is bytes:
+                self._buffer = bytearray(self._buffer[self._position :])
+            self._buffer += data
         self._position = 0
 
     def next_frame(self) -> bytes | None:
@@ -64,7 +67,7 @@ class FrameDecoder:
         if len(self._buffer) < end:
             return None
         self._position = end
-        return self._buffer[start:end]
+        return bytes(self._buffer[start:end])
 
     @property
     def pending_bytes(self) -> int:
