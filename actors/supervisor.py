@@ -15,7 +15,7 @@ When it gives up it raises :class:`RestartIntensityExceeded`, which to its paren
 
 import logging
 import random as random_module
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from math import inf
 from types import MappingProxyType
@@ -49,6 +49,10 @@ class SupervisorStatistics:
     """How many times each child was started again, since the supervisor itself was started."""
 
 
+def _in_order(children: Iterable[ChildSpec]) -> tuple[ChildSpec, ...]:
+    return tuple(children)
+
+
 def _unique_names(instance: object, attribute: object, children: tuple[ChildSpec, ...]) -> None:
     if len({spec.name for spec in children}) < len(children):
         raise ValueError("two children of one supervisor have the same name")
@@ -62,7 +66,7 @@ class Supervisor:
     within 5 s, as OTP does. ``random`` is the source of the backoff's jitter.
     """
 
-    children: tuple[ChildSpec, ...] = attrs.field(converter=tuple, validator=_unique_names)
+    children: tuple[ChildSpec, ...] = attrs.field(converter=_in_order, validator=_unique_names)
     strategy: Strategy = attrs.field(default=Strategy.ONE_FOR_ONE, kw_only=True)
     intensity: RestartIntensity = attrs.field(factory=RestartIntensity, kw_only=True)
     backoff: Backoff = attrs.field(factory=Backoff, kw_only=True)

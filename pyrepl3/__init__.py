@@ -1,50 +1,114 @@
 """PyREPL3 runs code in pooled, isolated, stateful sessions, each in a process of its own.
 
-    async with pyrepl3.open_supervisor() as supervisor:
-        async with supervisor.session() as session:
-            execution = await session.run("x = 20\\nx + 22")
-            print(execution.text)
+async with pyrepl3.open_supervisor() as supervisor:
+    async with supervisor.session() as session:
+        execution = await session.run("x = 20\\nx + 22")
+        print(execution.text)
 """
 
-from pyrepl3.client.editing import Completeness as Completeness
-from pyrepl3.client.editing import Completion as Completion
-from pyrepl3.client.editing import Inspection as Inspection
-from pyrepl3.client.execution import Execution as Execution
-from pyrepl3.client.execution import Logs as Logs
-from pyrepl3.client.execution import RichResult as RichResult
-from pyrepl3.client.session import Session as Session
-from pyrepl3.config import Config as Config
-from pyrepl3.config import Limits as Limits
-from pyrepl3.config import PoolConfig as PoolConfig
-from pyrepl3.config import Template as Template
-from pyrepl3.config import Timeouts as Timeouts
-from pyrepl3.errors import AlreadyAnswered as AlreadyAnswered
-from pyrepl3.errors import Code as Code
-from pyrepl3.errors import CodeTooLarge as CodeTooLarge
-from pyrepl3.errors import ConfigInvalid as ConfigInvalid
-from pyrepl3.errors import ExecutionFailed as ExecutionFailed
-from pyrepl3.errors import ExecutionNotFound as ExecutionNotFound
-from pyrepl3.errors import InternalError as InternalError
-from pyrepl3.errors import PoolDegraded as PoolDegraded
-from pyrepl3.errors import PoolExhausted as PoolExhausted
-from pyrepl3.errors import PyreplError as PyreplError
-from pyrepl3.errors import QueueFull as QueueFull
-from pyrepl3.errors import SessionLost as SessionLost
-from pyrepl3.errors import ShuttingDown as ShuttingDown
-from pyrepl3.errors import WorkerSpawnFailed as WorkerSpawnFailed
-from pyrepl3.events import Display as Display
-from pyrepl3.events import Error as Error
-from pyrepl3.events import Event as Event
-from pyrepl3.events import Gap as Gap
-from pyrepl3.events import InputRequested as InputRequested
-from pyrepl3.events import InterruptOutcome as InterruptOutcome
-from pyrepl3.events import Output as Output
-from pyrepl3.events import Result as Result
-from pyrepl3.events import Started as Started
-from pyrepl3.events import Usage as Usage
-from pyrepl3.pool.pool_statistics import PoolStatistics as PoolStatistics
-from pyrepl3.supervisor import Statistics as Statistics
-from pyrepl3.supervisor import Supervisor as Supervisor
-from pyrepl3.supervisor import open_supervisor as open_supervisor
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pyrepl3.client.editing import Completeness as Completeness
+    from pyrepl3.client.editing import Completion as Completion
+    from pyrepl3.client.editing import Inspection as Inspection
+    from pyrepl3.client.execution import Execution as Execution
+    from pyrepl3.client.execution import Logs as Logs
+    from pyrepl3.client.execution import RichResult as RichResult
+    from pyrepl3.client.session import Session as Session
+    from pyrepl3.config import Config as Config
+    from pyrepl3.config import Limits as Limits
+    from pyrepl3.config import PoolConfig as PoolConfig
+    from pyrepl3.config import Template as Template
+    from pyrepl3.config import Timeouts as Timeouts
+    from pyrepl3.errors import AlreadyAnswered as AlreadyAnswered
+    from pyrepl3.errors import Code as Code
+    from pyrepl3.errors import CodeTooLarge as CodeTooLarge
+    from pyrepl3.errors import ConfigInvalid as ConfigInvalid
+    from pyrepl3.errors import ExecutionFailed as ExecutionFailed
+    from pyrepl3.errors import ExecutionNotFound as ExecutionNotFound
+    from pyrepl3.errors import InternalError as InternalError
+    from pyrepl3.errors import PoolDegraded as PoolDegraded
+    from pyrepl3.errors import PoolExhausted as PoolExhausted
+    from pyrepl3.errors import PyreplError as PyreplError
+    from pyrepl3.errors import QueueFull as QueueFull
+    from pyrepl3.errors import SessionLost as SessionLost
+    from pyrepl3.errors import ShuttingDown as ShuttingDown
+    from pyrepl3.errors import WorkerSpawnFailed as WorkerSpawnFailed
+    from pyrepl3.events import Display as Display
+    from pyrepl3.events import Error as Error
+    from pyrepl3.events import Event as Event
+    from pyrepl3.events import Gap as Gap
+    from pyrepl3.events import InputRequested as InputRequested
+    from pyrepl3.events import InterruptOutcome as InterruptOutcome
+    from pyrepl3.events import Output as Output
+    from pyrepl3.events import Result as Result
+    from pyrepl3.events import Started as Started
+    from pyrepl3.events import Usage as Usage
+    from pyrepl3.pool.pool_statistics import PoolStatistics as PoolStatistics
+    from pyrepl3.supervisor import Statistics as Statistics
+    from pyrepl3.supervisor import Supervisor as Supervisor
+    from pyrepl3.supervisor import open_supervisor as open_supervisor
+
+# `import pyrepl3` stays light: a module is loaded when one of its names is first used.
+_HOME_OF = {
+    "AlreadyAnswered": "pyrepl3.errors",
+    "Code": "pyrepl3.errors",
+    "CodeTooLarge": "pyrepl3.errors",
+    "Completeness": "pyrepl3.client.editing",
+    "Completion": "pyrepl3.client.editing",
+    "Config": "pyrepl3.config",
+    "ConfigInvalid": "pyrepl3.errors",
+    "Display": "pyrepl3.events",
+    "Error": "pyrepl3.events",
+    "Event": "pyrepl3.events",
+    "Execution": "pyrepl3.client.execution",
+    "ExecutionFailed": "pyrepl3.errors",
+    "ExecutionNotFound": "pyrepl3.errors",
+    "Gap": "pyrepl3.events",
+    "InputRequested": "pyrepl3.events",
+    "Inspection": "pyrepl3.client.editing",
+    "InternalError": "pyrepl3.errors",
+    "InterruptOutcome": "pyrepl3.events",
+    "Limits": "pyrepl3.config",
+    "Logs": "pyrepl3.client.execution",
+    "Output": "pyrepl3.events",
+    "PoolConfig": "pyrepl3.config",
+    "PoolDegraded": "pyrepl3.errors",
+    "PoolExhausted": "pyrepl3.errors",
+    "PoolStatistics": "pyrepl3.pool.pool_statistics",
+    "PyreplError": "pyrepl3.errors",
+    "QueueFull": "pyrepl3.errors",
+    "Result": "pyrepl3.events",
+    "RichResult": "pyrepl3.client.execution",
+    "Session": "pyrepl3.client.session",
+    "SessionLost": "pyrepl3.errors",
+    "ShuttingDown": "pyrepl3.errors",
+    "Started": "pyrepl3.events",
+    "Statistics": "pyrepl3.supervisor",
+    "Supervisor": "pyrepl3.supervisor",
+    "Template": "pyrepl3.config",
+    "Timeouts": "pyrepl3.config",
+    "Usage": "pyrepl3.events",
+    "WorkerSpawnFailed": "pyrepl3.errors",
+    "open_supervisor": "pyrepl3.supervisor",
+}
+
+__all__ = list(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'pyrepl3' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

@@ -137,9 +137,7 @@ class Template:
     warmup_code: str = ""
     env: Mapping[str, str] = attrs.field(factory=dict, validator=_check_environment)
     cwd: str | None = None
-    spawn: Literal["fork", "exec"] = attrs.field(
-        default="fork", validator=_one_of("fork", "exec")
-    )
+    spawn: Literal["fork", "exec"] = attrs.field(default="fork", validator=_one_of("fork", "exec"))
     async_library: Literal["asyncio", "trio"] = attrs.field(
         default="asyncio", validator=_one_of("asyncio", "trio")
     )
@@ -196,9 +194,7 @@ class Config:
     """
 
     pool: PoolConfig = attrs.field(factory=PoolConfig)
-    templates: Mapping[str, Template] = attrs.field(
-        factory=lambda: {DEFAULT_TEMPLATE: Template()}
-    )
+    templates: Mapping[str, Template] = attrs.field(factory=lambda: {DEFAULT_TEMPLATE: Template()})
     limits: Limits = attrs.field(factory=Limits)
     timeouts: Timeouts = attrs.field(factory=Timeouts)
 

@@ -18,8 +18,6 @@ from pyrepl3.config import Limits
 from pyrepl3.errors import Code, PyreplError
 from pyrepl3.events import Event, InterruptOutcome
 
-EventChannel = trio.MemorySendChannel["Event | Refused"]
-
 EVENT_CAPACITY = 8
 """Events that may wait for a client: a few, so that a slow client slows its producer soon, and
 more than one, so that a quick one need not wake for each. At 64 KiB an output event it bounds
@@ -31,6 +29,19 @@ class Refused:
     """The request was not taken; nothing of it ran. Comes alone, instead of any event."""
 
     error: PyreplError
+
+
+EventChannel = trio.MemorySendChannel[Event | Refused]
+EventReceiver = trio.MemoryReceiveChannel[Event | Refused]
+
+
+def open_events() -> tuple[EventChannel, EventReceiver]:
+    """The channel of one execution's events."""
+    # Not subscripted, as that would build its type at each call, on the hot path.
+    send: EventChannel
+    receive: EventReceiver
+    send, receive = trio.open_memory_channel(EVENT_CAPACITY)
+    return send, receive
 
 
 # --- down: client -> session ---------------------------------------------------------------

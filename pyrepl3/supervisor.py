@@ -86,7 +86,9 @@ class Tree:
             zygote_start_timeout_s=self.config.pool.start_timeout_s,
         )
 
-    async def _run_sessions(self, *, task_status: trio.TaskStatus[Address[SessionsMessage]]) -> None:
+    async def _run_sessions(
+        self, *, task_status: trio.TaskStatus[Address[SessionsMessage]]
+    ) -> None:
         await Sessions(self.config, self._spawner_address).run(task_status=task_status)
 
     def _spawner_address(self, name: str) -> Address[Spawn]:

@@ -19,7 +19,6 @@ from pyrepl3.events import (
     MimeBundle,
     Output,
     Result,
-    State,
     Stream,
     Usage,
 )

@@ -13,15 +13,12 @@ import trio
 
 from actors import ActorGone, NoReply, Reply, ask
 from pyrepl3.errors import SessionLost
-from pyrepl3.events import Event
-from pyrepl3.messages import Abandon, Execute, Lease, Refused, SessionMessage
+from pyrepl3.messages import Abandon, Execute, Lease, SessionMessage
 
 T = TypeVar("T")
 
 ABANDON_S = 5.0
 """For a notice to a session that waits for nothing but its mailbox: far more than it takes."""
-
-EventReceiver = trio.MemoryReceiveChannel[Event | Refused]
 
 
 @attrs.define(eq=False)

@@ -16,15 +16,15 @@ import trio
 from pyrepl3.client.calls import call
 from pyrepl3.client.editing import Completeness, Completion, Inspection
 from pyrepl3.client.execution import Execution
-from pyrepl3.client.requests import EventReceiver, SessionRequests
+from pyrepl3.client.requests import SessionRequests
 from pyrepl3.client.settings import SessionSettings
 from pyrepl3.config import check_timeout
 from pyrepl3.errors import PyreplError, SessionLost
 from pyrepl3.events import Display, Error, Event, InputRequested, InterruptOutcome, Output, Result
-from pyrepl3.messages import EVENT_CAPACITY, Execute, Interrupt, Lease, Query, Refused
+from pyrepl3.messages import EventReceiver, Execute, Interrupt, Lease, Query, Refused, open_events
 from pyrepl3.session import refusals
 
-OnInput = Callable[[str], "str | None | Awaitable[str | None]"]
+OnInput = Callable[[str], "str | Awaitable[str | None] | None"]
 OnOutput = Callable[[Output], object]
 OnDisplay = Callable[[Display], object]
 Renew = Callable[[], Awaitable[Lease]]
@@ -205,7 +205,7 @@ class Session:
         attempts = 2 if self._untouched else 1
         self._untouched = False
         while True:
-            send, events = trio.open_memory_channel[Event | Refused](EVENT_CAPACITY)
+            send, events = open_events()
             try:
                 await self._requests.execute(
                     Execute(execution, code, send, timeout_s=timeout_s, **options)
@@ -273,9 +273,7 @@ class Session:
 class _EventStream(AsyncIterator[Event]):
     """The events of one execution, which end with its terminal one."""
 
-    def __init__(
-        self, first: Event, more: Callable[[], Awaitable[Event]]
-    ) -> None:
+    def __init__(self, first: Event, more: Callable[[], Awaitable[Event]]) -> None:
         self._next: Event | None = first
         self._more = more
         self.ended = False

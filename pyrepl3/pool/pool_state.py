@@ -186,10 +186,8 @@ class PoolState:
         for waiter in list(self.waiters):
             self._forget_waiter(waiter)
             effects.append(Refuse(waiter, refusals.shutting_down()))
-        for record in list(self.sessions.values()):
-            if record.phase is not Phase.STOPPING:
-                effects.append(self._stop(record))
-        return effects
+        live = [r for r in self.sessions.values() if r.phase is not Phase.STOPPING]
+        return effects + [self._stop(record) for record in live]
 
     # --- time and figures -------------------------------------------------------------------
 

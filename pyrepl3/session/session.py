@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import trio
 
-from actors import Address, Alarm, Reply, close_mailbox, open_mailbox
+from actors import Address, Alarm, Reply, close_mailbox, open_mailbox, receive_more
 from pyrepl3 import messages
 from pyrepl3.config import Limits, Timeouts
 from pyrepl3.errors import PyreplError
@@ -35,8 +35,8 @@ from pyrepl3.messages import (
 from pyrepl3.session import refusals
 from pyrepl3.session import session_records as records
 from pyrepl3.session.session_records import Effect
-from pyrepl3.transport import verdicts
 from pyrepl3.session.session_state import Phase, SessionState
+from pyrepl3.transport import verdicts
 
 SESSION_MAILBOX = 16
 """Room for what a client sends at once without a task switch each; beyond it the client waits."""
@@ -60,9 +60,7 @@ class Session:
         self._state = SessionState(self.limits, self.timeouts)
 
     @staticmethod
-    def open_mailbox() -> tuple[
-        Address[SessionMessage], trio.MemoryReceiveChannel[SessionMessage]
-    ]:
+    def open_mailbox() -> tuple[Address[SessionMessage], trio.MemoryReceiveChannel[SessionMessage]]:
         """The mailbox is opened before the session, for the transport to send its notices to."""
         return open_mailbox(SESSION_MAILBOX)
 
@@ -77,7 +75,11 @@ class Session:
                 await nursery.start(alarm.run)
                 task_status.started(self.address)
                 while state.phase is not Phase.ENDED:
-                    self._handle(await self.inbox.receive())
+                    message: SessionMessage | None = await self.inbox.receive()
+                    # What has come with it is taken in the same turn: turns are what costs.
+                    while message is not None:
+                        self._handle(message)
+                        message = receive_more(self.inbox)
                     alarm.set(state.next_deadline())
                 nursery.cancel_scope.cancel()
         finally:

@@ -6,6 +6,8 @@ decide when either happens.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import attrs
 import trio
 
@@ -61,6 +63,8 @@ class SessionSubtree:
                 nursery.cancel_scope.cancel()
         finally:
             await _reaped(exit_answer)
+        if failure is None and self._address is None:
+            failure = _called_off()
         if failure is not None:
             raise failure
 
@@ -91,9 +95,7 @@ class SessionSubtree:
                 )
                 await pair.start(session.run)
                 self._address = address
-                task_status.started(
-                    SessionStarted(self.session, ready.pid, address, fate_answer)
-                )
+                task_status.started(SessionStarted(self.session, ready.pid, address, fate_answer))
         if failure is not None:
             raise failure
 
@@ -117,21 +119,27 @@ class SessionSubtree:
         if self._address is not None:
             # Its own grace, then the kill and the reap; what takes longer is cut off.
             with trio.move_on_after(2 * self.timeouts.close_grace_s + REAP_S):
-                try:
+                # Closed: it is ending by itself, which is waited for as well.
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     await self._address.send(Close(graceful=self._graceful))
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    pass  # noqa: SIM105  # it is ending by itself, which is waited for below
                 await trio.sleep_forever()
         scope.cancel()
 
 
 async def _reaped(exit_answer: Answer[WorkerExit]) -> None:
     """Wait, bounded, until the zygote has reaped: only then is the place in the pool free."""
-    with trio.CancelScope(deadline=trio.current_time() + REAP_S, shield=True):
-        try:
-            await exit_answer.wait()
-        except NoReply:
-            pass  # noqa: SIM105  # there was no process, or the transport has heard of its end
+    bounded = trio.CancelScope(deadline=trio.current_time() + REAP_S, shield=True)
+    # No reply: there was no process, or the transport has heard of its end.
+    with bounded, suppress(NoReply):
+        await exit_answer.wait()
+
+
+def _called_off() -> WorkerSpawnFailed:
+    return WorkerSpawnFailed(
+        what="a session's process was not started",
+        why="it was no longer wanted before it was ready",
+        how="Ask for a session again",
+    )
 
 
 def _not_ready(start_timeout_s: float) -> WorkerSpawnFailed:

@@ -48,7 +48,7 @@ class WorkerDescriptors:
         self._rest_left = trio.Event()
         self._socket_gone = False
         self._epoll = select.epoll()
-        for descriptor in (self._socket, *self._pipes.values(), self._pidfd):
+        for descriptor in (self._socket.fileno(), *self._pipes.values(), self._pidfd.fileno()):
             self._epoll.register(descriptor, select.EPOLLIN)
 
     async def wait_readable(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 from codecs import IncrementalDecoder
+from typing import Literal
 
 from pyrepl3.events import Gap, Output, Stream
 
@@ -16,29 +17,36 @@ LAST_OUTPUT_CHARACTERS = 2_000
 """How much of the end of the output is kept, for the report of a death."""
 
 
+Source = Literal["link", "pipe", "background"]
+"""The worker's own messages, its pipes, and its messages while nothing runs."""
+
+
 class Merger:
     """Joins adjacent pieces of one stream into one text.
 
-    ``source`` tells the worker's own messages from its pipes: a character that was cut in two
-    is joined within a source, never across.
+    A character that was cut in two is joined within a source, never across.
     """
 
     __slots__ = ("_decoders", "_pieces", "_source", "_stream")
 
     def __init__(self) -> None:
-        self._decoders: dict[tuple[Stream, str], IncrementalDecoder] = {}
+        self._decoders: dict[tuple[Stream, Source], IncrementalDecoder] = {}
         self._pieces: list[bytes] = []
         self._stream: Stream = "stdout"
-        self._source = ""
+        self._source: Source = "link"
 
-    def belongs(self, stream: Stream, source: str) -> bool:
+    def belongs(self, stream: Stream, source: Source) -> bool:
         """Whether a piece of this origin can join what is held; if not, `take` that first."""
         return not self._pieces or (stream == self._stream and source == self._source)
 
-    def add(self, stream: Stream, source: str, data: bytes) -> None:
+    def add(self, stream: Stream, source: Source, data: bytes) -> None:
         """Hold one more piece. It must belong."""
         self._stream = stream
         self._source = source
+        self._pieces.append(data)
+
+    def add_more(self, data: bytes) -> None:
+        """Hold one more piece of the same origin as the last."""
         self._pieces.append(data)
 
     def take(self) -> tuple[Stream, str]:
@@ -53,7 +61,7 @@ class Merger:
         return self._stream, decoder.decode(data)
 
     @property
-    def source(self) -> str:
+    def source(self) -> Source:
         """Where the held pieces came from."""
         return self._source
 

@@ -11,39 +11,28 @@ waits for the reader.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 import trio
 
-from actors import Address, Answer, NoReply, close_mailbox, open_mailbox
+from actors import Address, Answer, NoReply, close_mailbox, open_mailbox, receive_more
 from pyrepl3 import messages
 from pyrepl3.config import Timeouts
-from pyrepl3.errors import SessionLost, WorkerSpawnFailed
-from pyrepl3.events import Display, Error, InputRequested, Result, Stream
-from pyrepl3.messages import (
-    AnswerInput,
-    Ask,
-    Died,
-    Ended,
-    Run,
-    SessionMessage,
-    SessionNotice,
-    TransportMessage,
-)
+from pyrepl3.errors import WorkerSpawnFailed
+from pyrepl3.events import Stream
+from pyrepl3.messages import AnswerInput, Ask, Died, Run, SessionMessage, TransportMessage
 from pyrepl3.transport import verdicts
 from pyrepl3.transport.descriptors import WorkerDescriptors
 from pyrepl3.transport.flight import ExecutionFlight, Flight, QuestionFlight
-from pyrepl3.transport.output import Background, Merger
 from pyrepl3.transport.spawner import SpawnedWorker, WorkerExit
-from pyrepl3.wire.frames import FrameDecoder, FrameTooLarge
-from pyrepl3.wire.worker_messages import ProtocolViolation, decode_message, encode_message
+from pyrepl3.transport.uplink import Uplink
+from pyrepl3.wire.worker_messages import ProtocolViolation, encode_message
 
-TRANSPORT_MAILBOX = 16
-"""Two jobs, and for each an interrupt, a dump, a kill and an input; a shutdown: more than a
-session sends before this task, which waits for nothing else, has taken the first."""
+TRANSPORT_MAILBOX = 32
+"""Eight jobs; an interrupt, a dump, a kill and an input for each that runs; a shutdown: more than
+a session sends before this task, which waits for nothing else, has taken the first."""
 
 HANG_UP_GRACE_S = 0.1
 """From the end of the socket to the death that explains it; without one it was a violation."""
@@ -70,17 +59,14 @@ class Transport:
     session: Address[SessionMessage]
     timeouts: Timeouts
     _descriptors: WorkerDescriptors = attrs.field(init=False)
-    _decoder: FrameDecoder = attrs.field(factory=FrameDecoder, init=False)
-    _merger: Merger = attrs.field(factory=Merger, init=False)
-    _background: Background = attrs.field(factory=Background, init=False)
-    _flights: deque[Flight] = attrs.field(factory=deque, init=False)
-    _on_ready: Callable[[dict[str, Any]], None] | None = attrs.field(default=None, init=False)
+    _uplink: Uplink = attrs.field(init=False)
     _violation: str | None = attrs.field(default=None, init=False)
     _killed_for_ladder: bool = attrs.field(default=False, init=False)
     _stack: str = attrs.field(default="", init=False)
 
     def __attrs_post_init__(self) -> None:
         self._descriptors = WorkerDescriptors(self.worker)
+        self._uplink = Uplink(self.session, None)
 
     async def run(self, *, task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until the process has ended; the started value comes with its `ready`.
@@ -92,10 +78,10 @@ class Transport:
         address, inbox = open_mailbox(TRANSPORT_MAILBOX)
 
         def ready(message: dict[str, Any]) -> None:
-            self._on_ready = None
+            self._uplink.on_ready = None
             task_status.started(Ready(address, message["pid"], message["version"]))
 
-        self._on_ready = ready
+        self._uplink.on_ready = ready
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._command, inbox)
@@ -108,19 +94,22 @@ class Transport:
             self.worker.process.kill()
             self._descriptors.close()
             close_mailbox(inbox, _turn_away)
-            for flight in self._flights:
+            for flight in self._uplink.flights:
                 _drop(flight)
             self.session.close()
 
     # --- down ---------------------------------------------------------------------------------
 
     async def _command(self, inbox: trio.MemoryReceiveChannel[TransportMessage]) -> None:
-        async for message in inbox:
-            _COMMANDS[type(message)](self, message)
+        while True:
+            message: TransportMessage | None = await inbox.receive()
+            # What has come with it is taken in the same turn: turns are what costs.
+            while message is not None:
+                _COMMANDS[type(message)](self, message)
+                message = receive_more(inbox)
 
     def _run(self, message: Run) -> None:
         flight = ExecutionFlight.of(message)
-        self._flights.append(flight)
         request = message.request
         flight.sent = self._send(
             {
@@ -134,11 +123,10 @@ class Transport:
                 "transaction_policy": request.transaction_policy,
             }
         )
-        if self._flights[0] is flight:
-            flight.begin(self._background.take(flight.execution))
+        self._uplink.launch(flight)
 
     def _ask(self, message: Ask) -> None:
-        self._flights.append(QuestionFlight(message))
+        self._uplink.launch(QuestionFlight(message))
         self._send({"type": message.query.kind, "id": message.number, **message.query.fields})
 
     def _answer_input(self, message: AnswerInput) -> None:
@@ -152,7 +140,7 @@ class Transport:
         )
 
     def _signal(self, message: messages.Signal) -> None:
-        for flight in self._flights:
+        for flight in self._uplink.flights:
             if flight.number == message.number:
                 if isinstance(flight, ExecutionFlight):
                     flight.interrupt(message.code, message.limit_s)
@@ -195,148 +183,14 @@ class Transport:
 
     async def _take_pipe(self, stream: Stream) -> None:
         for data in self._descriptors.read_pipe(stream):
-            await self._print(stream, "pipe", data)
-        await self._flush()
+            await self._uplink.print(stream, "pipe", data)
+        await self._uplink.flush()
 
     async def _take_frames(self, data: bytes) -> None:
-        decoder = self._decoder
-        decoder.receive(data)
         try:
-            while (body := decoder.next_frame()) is not None:
-                message = decode_message(body)
-                if message["type"] == "output":
-                    await self._output(message)
-                else:
-                    await self._flush()
-                    await self._handle(message)
-        except (ProtocolViolation, FrameTooLarge) as violation:
+            await self._uplink.take_frames(data)
+        except ProtocolViolation as violation:
             self._violated(str(violation))
-        await self._flush()
-
-    async def _output(self, message: dict[str, Any]) -> None:
-        execution = message["execution"]
-        if execution is None:
-            await self._print(message["stream"], "background", message["data"])
-            return
-        flights = self._flights
-        if not flights or flights[0].execution != execution:  # type: ignore[union-attr]
-            raise ProtocolViolation("output of an execution that is not running")
-        await self._print(message["stream"], "link", message["data"])
-
-    async def _print(self, stream: Stream, source: str, data: bytes) -> None:
-        merger = self._merger
-        if not merger.belongs(stream, source):
-            await self._flush()
-        merger.add(stream, source, data)
-
-    async def _flush(self) -> None:
-        """Deliver what was merged."""
-        merger = self._merger
-        if not merger:
-            return
-        background = merger.source == "background"
-        stream, text = merger.take()
-        flight = self._flights[0] if self._flights else None
-        if isinstance(flight, ExecutionFlight):
-            await flight.print(stream, text, background=background)
-        else:
-            self._background.hold(stream, text)
-
-    async def _handle(self, message: dict[str, Any]) -> None:
-        kind = message["type"]
-        if self._on_ready is not None:
-            if kind != "ready":
-                raise ProtocolViolation(f"a {kind!r} message before its 'ready'")
-            self._on_ready(message)
-        elif kind == "result":
-            flight = self._current_execution(message)
-            await self._finish(flight, verdicts.result_of(message))
-        elif kind == "error":
-            flight = self._current_execution(message)
-            await self._finish(flight, verdicts.error_of(message, flight.code, flight.limit_s))
-        elif kind == "display":
-            await self._display(message)
-        elif kind == "input":
-            await self._input(message)
-        elif kind in _ANSWERS:
-            await self._answered(message)
-        elif kind != "heartbeat":
-            raise ProtocolViolation(f"a {kind!r} message out of turn")
-
-    def _current_execution(self, message: dict[str, Any]) -> ExecutionFlight:
-        flight = self._flights[0] if self._flights else None
-        if not isinstance(flight, ExecutionFlight) or flight.execution != message["execution"]:
-            raise ProtocolViolation(f"a {message['type']!r} of an execution that is not running")
-        return flight
-
-    async def _finish(
-        self, flight: ExecutionFlight, terminal: Result | Error
-    ) -> None:
-        rests = self._merger.finish()
-        self._next(flight)
-        # The session first: a client that does not take its result must not look like code
-        # that does not end.
-        await self._notify(Ended(flight.number))
-        await flight.finish(rests, terminal)
-
-    def _next(self, ended: Flight) -> None:
-        assert self._flights[0] is ended
-        self._flights.popleft()
-        flight = self._flights[0] if self._flights else None
-        if isinstance(flight, ExecutionFlight):
-            flight.begin(self._background.take(flight.execution))
-
-    async def _display(self, message: dict[str, Any]) -> None:
-        flight = self._flights[0] if self._flights else None
-        if message["execution"] is not None:
-            flight = self._current_execution(message)
-        if isinstance(flight, ExecutionFlight):
-            event = Display(
-                flight.execution,
-                message["data"],
-                message["metadata"],
-                message["display_id"],
-                message["update"],
-            )
-            await flight.deliver(event)
-
-    async def _input(self, message: dict[str, Any]) -> None:
-        flight = self._current_execution(message)
-        if not flight.run.request.allow_input:
-            raise ProtocolViolation("a request for input that was not allowed")
-
-        async def send(data: str | None) -> None:
-            try:
-                await self.session.send(AnswerInput(flight.execution, message["input"], data))
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                raise SessionLost(
-                    what="the answer was not taken",
-                    why="the session has ended",
-                    how="Open a new session",
-                ) from error
-
-        await flight.deliver(
-            InputRequested(
-                flight.execution, message["input"], message["prompt"], message["password"], send
-            )
-        )
-
-    async def _answered(self, message: dict[str, Any]) -> None:
-        flight = self._flights[0] if self._flights else None
-        if not isinstance(flight, QuestionFlight) or flight.number != message["id"]:
-            raise ProtocolViolation("an answer to what was not asked")
-        self._next(flight)
-        await self._notify(Ended(flight.number))
-        flight.ask.query.reply.answer(message)
-
-    async def _notify(self, notice: SessionNotice) -> None:
-        try:
-            try:
-                self.session.send_nowait(notice)
-            except trio.WouldBlock:
-                await self.session.send(notice)
-        except trio.BrokenResourceError:
-            return  # the session has ended; its subtree ends us next
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -371,12 +225,12 @@ class Transport:
             killed_for_ladder=self._killed_for_ladder,
             stack=self._stack,
         )
-        if self._on_ready is not None:
+        if self._uplink.on_ready is not None:
             raise self._spawn_failed(cause)
-        await self._notify(Died(cause.text))
-        rests = self._merger.finish()
-        while self._flights:
-            flight = self._flights.popleft()
+        await self._uplink.notify(Died(cause.text))
+        rests = self._uplink.rests()
+        while self._uplink.flights:
+            flight = self._uplink.flights.popleft()
             if isinstance(flight, ExecutionFlight) and not flight.sent:
                 flight.refuse(verdicts.never_sent())
             elif isinstance(flight, ExecutionFlight):
@@ -397,7 +251,7 @@ class Transport:
         return None
 
     def _spawn_failed(self, cause: verdicts.Cause) -> WorkerSpawnFailed:
-        tail = self._background.text()[-4096:]
+        tail = self._uplink.background.text()[-4096:]
         return WorkerSpawnFailed(
             what="a session's process ended before it was ready",
             why=cause.text + (f"; it wrote: {tail.strip()}" if tail.strip() else ""),
@@ -409,8 +263,6 @@ class Transport:
             },
         )
 
-
-_ANSWERS = frozenset({"configured", "failed", "completed", "inspected", "completeness"})
 
 _COMMANDS: dict[type, Callable[[Transport, Any], None]] = {
     Run: Transport._run,
@@ -436,5 +288,3 @@ def _turn_away(message: TransportMessage) -> None:
         ExecutionFlight.of(message).refuse(verdicts.never_sent())
     elif isinstance(message, Ask):
         _drop(QuestionFlight(message))
-
-

@@ -6,12 +6,14 @@ so it uses the standard library alone.
 """
 
 from struct import Struct
+from typing import Any
 
 MAX_FRAME_BYTES = 10 * 2**20
 """The largest body, in bytes (protocol.md 1): no peer can make us buffer more than this."""
 
 HEADER = Struct(">I")
 HEADER_BYTES = HEADER.size
+_unpack_header = HEADER.unpack_from
 
 
 class FrameTooLarge(ValueError):
@@ -57,17 +59,31 @@ class FrameDecoder:
 
         Raises FrameTooLarge before the body arrives, so a peer cannot make us buffer it.
         """
-        start = self._position + HEADER_BYTES
-        if len(self._buffer) < start:
-            return None
-        (length,) = HEADER.unpack_from(self._buffer, self._position)
-        if length > MAX_FRAME_BYTES:
-            raise FrameTooLarge(length)
-        end = start + length
-        if len(self._buffer) < end:
-            return None
-        self._position = end
-        return bytes(self._buffer[start:end])
+        frames = self.frames(at_most=1)
+        return frames[0] if frames else None
+
+    def frames(self, at_most: int | None = None) -> list[bytes]:
+        """All whole frames' bodies, in order: one call for a flood of small ones.
+
+        Raises FrameTooLarge as `next_frame` does, once the frames before that one are taken.
+        """
+        buffer: Any = self._buffer
+        position = self._position
+        size = len(buffer)
+        frames: list[bytes] = []
+        while size - position >= HEADER_BYTES and len(frames) != at_most:
+            (length,) = _unpack_header(buffer, position)
+            end = position + HEADER_BYTES + length
+            if end > size:
+                if length > MAX_FRAME_BYTES and not frames:
+                    raise FrameTooLarge(length)
+                break
+            frames.append(buffer[position + HEADER_BYTES : end])
+            position = end
+        self._position = position
+        if type(buffer) is bytearray:
+            return [bytes(frame) for frame in frames]
+        return frames
 
     @property
     def pending_bytes(self) -> int:

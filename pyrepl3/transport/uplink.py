@@ -1,0 +1,201 @@
+"""What a worker says, on its way up: checked, put in order, and sent to whom it concerns.
+
+Owns the jobs that are at the worker, and the rule that it speaks only of the one that runs. Must
+not know sockets, nor processes: bytes come in, and a `ProtocolViolation` goes out where the
+worker has said what no worker may.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import trio
+
+from actors import Address
+from pyrepl3.errors import SessionLost
+from pyrepl3.events import Display, Error, InputRequested, Result, Stream
+from pyrepl3.messages import AnswerInput, Ended, SessionMessage, SessionNotice
+from pyrepl3.transport import verdicts
+from pyrepl3.transport.flight import ExecutionFlight, Flight, QuestionFlight
+from pyrepl3.transport.output import Background, Merger, Source
+from pyrepl3.wire.frames import FrameDecoder, FrameTooLarge
+from pyrepl3.wire.worker_messages import OutputShortcut, ProtocolViolation, decode_message
+
+_ANSWERS = frozenset({"configured", "failed", "completed", "inspected", "completeness"})
+
+
+@attrs.define(eq=False)
+class Uplink:
+    """One worker's messages, and the flights they belong to: the first is the one that runs."""
+
+    session: Address[SessionMessage]
+    on_ready: Callable[[dict[str, Any]], None] | None
+    """Called with the `ready`, which must come first; None from then on."""
+    flights: deque[Flight] = attrs.field(factory=deque, init=False)
+    background: Background = attrs.field(factory=Background, init=False)
+    _decoder: FrameDecoder = attrs.field(factory=FrameDecoder, init=False)
+    _merger: Merger = attrs.field(factory=Merger, init=False)
+    _shortcut: OutputShortcut = attrs.field(factory=OutputShortcut, init=False)
+
+    def launch(self, flight: Flight) -> None:
+        """A job was sent to the worker; it begins when those before it have ended."""
+        self.flights.append(flight)
+        if self.flights[0] is flight:
+            self._begin_next()
+
+    def rests(self) -> list[tuple[Stream, str]]:
+        """What is left of characters that never came whole."""
+        return self._merger.finish()
+
+    async def take_frames(self, data: bytes) -> None:
+        """Decode and deliver what the socket gave. Raises ProtocolViolation."""
+        decoder, merger, shortcut = self._decoder, self._merger, self._shortcut
+        decoder.receive(data)
+        try:
+            while bodies := decoder.frames():
+                for body in bodies:
+                    more = shortcut.data_of(body)
+                    if more is not None:
+                        merger.add_more(more)
+                        continue
+                    message = decode_message(body)
+                    if message["type"] == "output":
+                        source = self._source_of(message)
+                        await self.print(message["stream"], source, message["data"])
+                        shortcut.learn(body, message["data"])
+                    else:
+                        await self.flush()
+                        await self._handle(message)
+        except (ProtocolViolation, FrameTooLarge) as violation:
+            await self.flush()
+            raise ProtocolViolation(str(violation)) from violation
+        await self.flush()
+
+    def _source_of(self, message: dict[str, Any]) -> Source:
+        execution = message["execution"]
+        if execution is None:
+            return "background"
+        self._current_execution(message)
+        return "link"
+
+    async def print(self, stream: Stream, source: Source, data: bytes) -> None:
+        """Take in output; `flush` delivers it."""
+        merger = self._merger
+        if not merger.belongs(stream, source):
+            await self.flush()
+        merger.add(stream, source, data)
+
+    async def flush(self) -> None:
+        """Deliver what was merged."""
+        self._shortcut.forget()
+        merger = self._merger
+        if not merger:
+            return
+        background = merger.source == "background"
+        stream, text = merger.take()
+        flight = self.flights[0] if self.flights else None
+        if isinstance(flight, ExecutionFlight):
+            await flight.print(stream, text, background=background)
+        else:
+            self.background.hold(stream, text)
+
+    async def _handle(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        if self.on_ready is not None:
+            if kind != "ready":
+                raise ProtocolViolation(f"a {kind!r} message before its 'ready'")
+            self.on_ready(message)
+        elif kind == "result":
+            flight = self._current_execution(message)
+            await self._finish(flight, verdicts.result_of(message))
+        elif kind == "error":
+            flight = self._current_execution(message)
+            await self._finish(flight, verdicts.error_of(message, flight.code, flight.limit_s))
+        elif kind == "display":
+            await self._display(message)
+        elif kind == "input":
+            await self._input(message)
+        elif kind in _ANSWERS:
+            await self._answered(message)
+        elif kind != "heartbeat":
+            raise ProtocolViolation(f"a {kind!r} message out of turn")
+
+    def _current_execution(self, message: dict[str, Any]) -> ExecutionFlight:
+        flight = self.flights[0] if self.flights else None
+        if not isinstance(flight, ExecutionFlight) or flight.execution != message["execution"]:
+            raise ProtocolViolation(f"a {message['type']!r} of an execution that is not running")
+        return flight
+
+    async def _finish(self, flight: ExecutionFlight, terminal: Result | Error) -> None:
+        rests = self.rests()
+        self._next(flight)
+        # The session first: a client that does not take its result must not look like code
+        # that does not end.
+        await self.notify(Ended(flight.number))
+        await flight.finish(rests, terminal)
+
+    def _next(self, ended: Flight) -> None:
+        assert self.flights[0] is ended
+        self.flights.popleft()
+        self._begin_next()
+
+    def _begin_next(self) -> None:
+        flight = self.flights[0] if self.flights else None
+        if isinstance(flight, ExecutionFlight):
+            flight.begin(self.background.take(flight.execution))
+
+    async def _display(self, message: dict[str, Any]) -> None:
+        flight = self.flights[0] if self.flights else None
+        if message["execution"] is not None:
+            flight = self._current_execution(message)
+        if isinstance(flight, ExecutionFlight):
+            event = Display(
+                flight.execution,
+                message["data"],
+                message["metadata"],
+                message["display_id"],
+                message["update"],
+            )
+            await flight.deliver(event)
+
+    async def _input(self, message: dict[str, Any]) -> None:
+        flight = self._current_execution(message)
+        if not flight.run.request.allow_input:
+            raise ProtocolViolation("a request for input that was not allowed")
+
+        async def send(data: str | None) -> None:
+            try:
+                await self.session.send(AnswerInput(flight.execution, message["input"], data))
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise SessionLost(
+                    what="the answer was not taken",
+                    why="the session has ended",
+                    how="Open a new session",
+                ) from error
+
+        await flight.deliver(
+            InputRequested(
+                flight.execution, message["input"], message["prompt"], message["password"], send
+            )
+        )
+
+    async def _answered(self, message: dict[str, Any]) -> None:
+        flight = self.flights[0] if self.flights else None
+        if not isinstance(flight, QuestionFlight) or flight.number != message["id"]:
+            raise ProtocolViolation("an answer to what was not asked")
+        self._next(flight)
+        await self.notify(Ended(flight.number))
+        flight.ask.query.reply.answer(message)
+
+    async def notify(self, notice: SessionNotice) -> None:
+        """Tell the session."""
+        try:
+            try:
+                self.session.send_nowait(notice)
+            except trio.WouldBlock:
+                await self.session.send(notice)
+        except trio.BrokenResourceError:
+            return  # the session has ended; its subtree ends us next
