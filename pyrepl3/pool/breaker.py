@@ -28,6 +28,9 @@ class Position(enum.Enum):
 JITTER = 0.5
 """A pause is shortened by up to this share, so that templates do not retry in step."""
 
+MOST_DOUBLINGS = 64
+"""More than from the shortest pause there can be to the longest anybody wants, and no overflow."""
+
 
 @attrs.define(eq=False)
 class Breaker:
@@ -57,8 +60,8 @@ class Breaker:
             self.position = Position.OPEN
             self.retry_at = now + self.config.breaker_reset_s
             return opened
-        pause = self.config.backoff_initial_s * 2 ** (self.failures - 1)
-        pause = min(pause, self.config.backoff_max_s)
+        doublings = min(self.failures - 1, MOST_DOUBLINGS)
+        pause = min(self.config.backoff_initial_s * 2**doublings, self.config.backoff_max_s)
         self.retry_at = now + pause * (1 - JITTER * self.random.random())
         return False
 
