@@ -238,7 +238,7 @@ class PoolState:
             while template.waiters and template.idle:
                 effects.append(self._hand_over(template, now))
         effects.extend(self._start_for_waiters(now))
-        effects.extend(self._make_room())
+        effects.extend(self._make_room(now))
         effects.extend(self._start_spares(now))
         return effects
 
@@ -260,16 +260,22 @@ class PoolState:
             elif self._may_start(self.templates[waiter.template], now):
                 yield self._start(self.templates[waiter.template], now)
 
-    def _make_room(self) -> Iterator[Effect]:
+    def _make_room(self, now: float) -> Iterator[Effect]:
         """Where a full pool has waiters, idle sessions of other templates give way to them."""
         if not self.waiters or len(self.sessions) < self.config.max_sessions:
             return
-        starting = sum(len(record.starting) for record in self.templates.values())
+        wanted = sum(self._starts_wanted(record, now) for record in self.templates.values())
         stopping = sum(record.phase is Phase.STOPPING for record in self.sessions.values())
-        short = len(self.waiters) - starting - stopping
+        short = wanted - stopping
         idle = [name for record in self.templates.values() for name in record.idle]
         for session in idle[: max(0, short)]:
             yield self._stop(self.sessions[session])
+
+    def _starts_wanted(self, template: TemplateRecord, now: float) -> int:
+        """Starts for waiters that have none under way, as far as the breaker lets them begin."""
+        wanted = max(0, len(template.waiters) - len(template.starting))
+        allowed = template.breaker.starts_allowed(len(template.starting), now=now)
+        return wanted if allowed is None else min(wanted, allowed)
 
     def _start_spares(self, now: float) -> Iterator[Effect]:
         """Keep as many idle sessions as the demand of late asks for."""
