@@ -124,7 +124,7 @@ class Allowance:
             self._left -= size
             return text
         kept = text.encode("utf-8", "surrogatepass")[: self._left].decode("utf-8", "ignore")
-        self._omitted += size - self._left
+        self._omitted += size - _size(kept)
         self._left = 0
         return kept
 
