@@ -157,6 +157,8 @@ class Background:
 
     def hold(self, stream: Stream, text: str) -> None:
         """Hold a text, or count it as left out."""
+        if not text:
+            return  # a part of a character
         size = _size(text)
         if size > self._left:
             self._omitted += size
