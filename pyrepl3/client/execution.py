@@ -127,7 +127,7 @@ class Execution:
         shown = RichResult(event.data, event.metadata, display_id=event.display_id)
         if event.update:
             for index, result in enumerate(self.results):
-                if result.display_id == event.display_id:
+                if event.display_id is not None and result.display_id == event.display_id:
                     self.results[index] = shown
             return
         self.results.append(shown)
