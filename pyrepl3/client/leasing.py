@@ -12,7 +12,7 @@ from collections.abc import Callable
 import attrs
 import trio
 
-from actors import ActorGone, Address, NoReply, ask
+from actors import Address, Gone, ask
 from pyrepl3.errors import PyreplError
 from pyrepl3.messages import Acquire, CancelAcquire, Lease, PoolMessage, Release
 from pyrepl3.pool import refusals
@@ -45,7 +45,7 @@ class Leasing:
                 lambda reply: Acquire(waiter, template, deadline, reply),
                 on_abandoned=unwanted.append,
             )
-        except (ActorGone, NoReply) as error:
+        except Gone as error:
             raise refusals.shutting_down() from error
         except PyreplError:
             raise
@@ -64,5 +64,5 @@ class Leasing:
         with trio.CancelScope(deadline=trio.current_time() + GIVE_BACK_S, shield=True):
             try:
                 await self.pool().send(notice)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+            except (trio.BrokenResourceError, trio.ClosedResourceError, Gone):
                 return  # the pool has ended, and its sessions with it
