@@ -12,7 +12,7 @@ from collections.abc import Callable
 import attrs
 import trio
 
-from actors import Address, open_mailbox
+from actors import Address, Gone, open_mailbox
 from pyrepl3.config import Config
 from pyrepl3.errors import InternalError, PyreplError, WorkerSpawnFailed
 from pyrepl3.messages import (
@@ -52,20 +52,26 @@ class Sessions:
                 async for message in inbox:
                     match message:
                         case StartSession():
-                            subtree = self._subtree(message)
-                            self._subtrees[message.session] = subtree
-                            nursery.start_soon(self._run_subtree, subtree, message)
+                            self._start(message, nursery)
                         case StopSession():
                             self._stop(message)
 
-    def _subtree(self, start: StartSession) -> SessionSubtree:
-        return SessionSubtree(
+    def _start(self, start: StartSession, nursery: trio.Nursery) -> None:
+        try:
+            spawner = self.spawner_of(start.template)
+        except Gone as error:
+            failed = SessionStartFailed(start.session, _no_spawner(error))
+            nursery.start_soon(_tell, start.notices, failed)
+            return
+        subtree = SessionSubtree(
             session=start.session,
-            spawner=self.spawner_of(start.template),
+            spawner=spawner,
             limits=self.config.limits_of(start.template),
             pool=self.config.pool,
             timeouts=self.config.timeouts,
         )
+        self._subtrees[start.session] = subtree
+        nursery.start_soon(self._run_subtree, subtree, start)
 
     def _stop(self, stop: StopSession) -> None:
         subtree = self._subtrees.get(stop.session)
@@ -104,6 +110,16 @@ def _only(group: BaseExceptionGroup[WorkerSpawnFailed]) -> PyreplError:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     assert isinstance(error, PyreplError)
+    return error
+
+
+def _no_spawner(cause: Gone) -> PyreplError:
+    error = WorkerSpawnFailed(
+        what="a session's process was not started",
+        why="what starts the processes of its template is restarting",
+        how="Try again",
+    )
+    error.__cause__ = cause
     return error
 
 
