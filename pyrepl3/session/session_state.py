@@ -131,11 +131,10 @@ class SessionState:
             return []
         self.phase = Phase.CLOSING
         effects = self._drop_waiting()
-        running = self._running()
         if not graceful:
             return [*effects, KillWorker()]
-        if running is not None and self._ladder is None:
-            effects.append(Signal(running.number, Code.INTERRUPTED))
+        for job in self._handed:
+            effects.extend(self._climb(job, Code.INTERRUPTED, None, None, now))
         self._kill_at = now + self.timeouts.close_grace_s
         return [*effects, ShutWorkerDown(self.timeouts.close_grace_s)]
 
