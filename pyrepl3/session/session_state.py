@@ -257,7 +257,8 @@ class SessionState:
             grace_s = self.timeouts.interrupt_grace_s
         if job is not self._running():
             # Its own time has not come; when it begins, the ladder does.
-            job.to_interrupt = grace_s
+            earlier_s = job.to_interrupt
+            job.to_interrupt = grace_s if earlier_s is None else min(earlier_s, grace_s)
             if reply is not None:
                 job.interrupts.append(reply)
             return []
