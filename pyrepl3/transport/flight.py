@@ -86,6 +86,8 @@ class ExecutionFlight:
 
     async def deliver(self, event: Event) -> None:
         """Deliver an event, or wait until the client has room: that slows its producer."""
+        if self._held:
+            self._send_held_nowait()
         if not self._held:
             try:
                 self.run.request.events.send_nowait(event)
@@ -134,6 +136,7 @@ class ExecutionFlight:
             while self._held:
                 self.run.request.events.send_nowait(self._held[0])
                 self._held.popleft()
+            self._held_characters = 0
         except trio.WouldBlock:
             return
         except trio.BrokenResourceError:
