@@ -45,6 +45,7 @@ class Session:
         self._renew = renew
         self._requests = SessionRequests(lease)
         self._untouched = True
+        self._altered = False
         self._numbers = itertools.count(1)
 
     @property
@@ -59,8 +60,8 @@ class Session:
 
     @property
     def touched(self) -> bool:
-        """Whether anything was ever asked of it."""
-        return not self._untouched
+        """Whether anything was ever asked of it, or changed in it."""
+        return self._altered or not self._untouched
 
     def __repr__(self) -> str:
         return f"<pyrepl3.Session {self.id} template={self.template!r} pid={self.pid}>"
@@ -180,10 +181,11 @@ class Session:
         """
         fields = self._settings.worker_fields()
         if fields is not None:
-            self._untouched = False
+            self._altered = True
             self._settings.check_answer(await self._ask_query("configure", fields))
         narrowed = self._settings.narrowed()
         if narrowed is not None:
+            self._altered = True
             await self._requests.tell(narrowed)
 
     async def _query(self, kind: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -214,7 +216,9 @@ class Session:
             except PyreplError as error:
                 events.close()
                 attempts -= 1
-                if not (isinstance(error, SessionLost) and attempts):
+                # The channel's end, unlike a refusal, does not say that nothing ran.
+                refused = not isinstance(error.__cause__, trio.EndOfChannel)
+                if not (isinstance(error, SessionLost) and refused and attempts):
                     raise
             except BaseException:
                 events.close()
