@@ -107,6 +107,8 @@ class SessionSubtree:
                 on_abandoned=SpawnedWorker.discard,
             )
         except (ActorGone, NoReply) as error:
+            if isinstance(error, ActorGone):
+                exit_reply.close()  # nobody else has it
             raise WorkerSpawnFailed(
                 what="a session's process was not started",
                 why="the service is ending, or its spawner is restarting",
