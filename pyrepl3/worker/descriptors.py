@@ -6,8 +6,12 @@ passing of descriptors over a socket. Must not know what travels in the packets.
 
 import os
 import socket
+from _signal import SIGKILL
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fcntl import F_GETFL, F_SETFL, F_SETOWN, F_SETSIG, fcntl
+from select import POLLHUP, poll
 
 PROTOCOL = 3
 CONTROL_PAGE = 4
@@ -71,3 +75,26 @@ def receive_packet(control: socket.socket, max_bytes: int) -> Packet:
         close_each(received)
         raise ValueError(f"a control packet has more than {max_bytes} bytes")
     return data, list(received), bool(flags & socket.MSG_CTRUNC)
+
+
+@contextmanager
+def killed_at_hang_up(control: socket.socket) -> Iterator[None]:
+    """Within the block, the end of the connection kills this process, whatever it is doing.
+
+    For preloads and warm-up code, which may run for ever and would never see it. A packet that
+    arrives kills as well: the peer must have nothing to say before it is spoken to.
+    """
+    descriptor = control.fileno()
+    flags = fcntl(descriptor, F_GETFL)
+    fcntl(descriptor, F_SETOWN, os.getpid())
+    fcntl(descriptor, F_SETSIG, SIGKILL)
+    fcntl(descriptor, F_SETFL, flags | os.O_ASYNC)
+    poller = poll()
+    poller.register(descriptor, POLLHUP)
+    if poller.poll(0):
+        # It had ended before the signal was asked for.
+        os._exit(0)
+    try:
+        yield
+    finally:
+        fcntl(descriptor, F_SETFL, flags)

@@ -16,6 +16,7 @@ import sys
 import traceback
 from _signal import SIGTERM
 from collections.abc import Sequence
+from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from select import POLLIN, poll
 from time import monotonic, sleep
@@ -72,7 +73,9 @@ class Zygote:
         poller = poll()
         poller.register(self._control.fileno(), POLLIN)
         poller.register(self._wakeup, POLLIN)
+        version = ".".join(map(str, sys.version_info[:3]))
         try:
+            self._tell({"type": "zygote_ready", "pid": os.getpid(), "version": version})
             # SIGCHLD may have come before there was anyone to hear it.
             self._reap()
             while True:
@@ -225,11 +228,9 @@ def main(arguments: Sequence[str]) -> NoReturn:
     descriptors.close_each(passed)
     if not configuration:
         os._exit(0)
-    _prepare(control, decode_message(configuration))
+    with descriptors.killed_at_hang_up(control):
+        _prepare(control, decode_message(configuration))
     zygote = Zygote(control, configuration, Heritage(null), _boot_arguments(sys.argv))
-    version = ".".join(map(str, sys.version_info[:3]))
-    ready = {"type": "zygote_ready", "pid": os.getpid(), "version": version}
-    descriptors.send_packet(control, pack(ready))
     passed_to_child = zygote.serve()
     if passed_to_child is None:
         zygote.end()
@@ -271,7 +272,8 @@ def _prepare(control: socket.socket, configuration: dict[str, Any]) -> None:
             "value": str(error)[:MAX_TRACEBACK_CHARACTERS],
             "traceback": traceback.format_exc()[-MAX_TRACEBACK_CHARACTERS:],
         }
-        descriptors.send_packet(control, pack(failed))
+        with suppress(BrokenPipeError, ConnectionResetError):
+            descriptors.send_packet(control, pack(failed))
         os._exit(1)
 
 
