@@ -144,7 +144,7 @@ class Uplink:
 
     def _begin_next(self) -> None:
         flight = self.flights[0] if self.flights else None
-        if isinstance(flight, ExecutionFlight):
+        if isinstance(flight, ExecutionFlight) and flight.sent:
             flight.begin(self.background.take(flight.execution))
 
     async def _display(self, message: dict[str, Any]) -> None:
