@@ -148,7 +148,7 @@ class Supervisor:
 
         session = Session(lease, settings, renew)
         try:
-            await session.configure()
+            await session.open()
             yield session
         finally:
             await self._leasing.release(lease, used=session.touched)

@@ -29,6 +29,10 @@ OnOutput = Callable[[Output], object]
 OnDisplay = Callable[[Display], object]
 Renew = Callable[[], Awaitable[Lease]]
 
+ATTEMPTS = 3
+"""Processes to try for a request of which nothing ran. The second may come from the pool just as
+dead as the first, where one cause (their zygote's end, say) killed all that were idle."""
+
 
 class Session:
     """A stateful session in a process of its own, leased to one caller.
@@ -174,7 +178,23 @@ class Session:
 
     # --- the way to the session's actor ---------------------------------------------------------
 
-    async def configure(self) -> None:
+    async def open(self) -> None:
+        """Apply this session's settings; on another process where the first had died idle.
+
+        Raises ConfigInvalid, SessionLost.
+        """
+        attempts = ATTEMPTS
+        while True:
+            try:
+                await self._configure()
+                return
+            except SessionLost:
+                attempts -= 1
+                if not attempts:
+                    raise
+            self._requests = SessionRequests(await self._renew())
+
+    async def _configure(self) -> None:
         """Apply the settings that this session has beyond its template's.
 
         Raises ConfigInvalid.
@@ -200,11 +220,11 @@ class Session:
     ) -> tuple[EventReceiver, Event]:
         """Send the request and wait for its first event.
 
-        Where the process had died before anything was asked of it, on one new process instead:
+        Where the process had died before anything was asked of it, on another one instead:
         nothing can have run.
         """
         self._check(code, timeout_s)
-        attempts = 2 if self._untouched else 1
+        attempts = ATTEMPTS if self._untouched else 1
         self._untouched = False
         while True:
             send, events = open_events()
@@ -237,7 +257,7 @@ class Session:
 
     async def _start_over(self) -> None:
         self._requests = SessionRequests(await self._renew())
-        await self.configure()
+        await self.open()
 
     async def _next_event(self, events: EventReceiver) -> Event:
         """The next event of an execution.
