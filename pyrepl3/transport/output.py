@@ -145,9 +145,10 @@ BACKGROUND_BYTES = 64 * 2**10
 class Background:
     """Output of threads and tasks while nothing runs: held, up to a bound, for the next client."""
 
-    __slots__ = ("_held", "_left", "_omitted")
+    __slots__ = ("_held", "_last", "_left", "_omitted")
 
     def __init__(self) -> None:
+        self._last = ""
         self._clear()
 
     def _clear(self) -> None:
@@ -159,6 +160,7 @@ class Background:
         """Hold a text, or count it as left out."""
         if not text:
             return  # a part of a character
+        self._last = (self._last + text)[-LAST_OUTPUT_CHARACTERS:]
         size = _size(text)
         if size > self._left:
             self._omitted += size
@@ -166,9 +168,9 @@ class Background:
         self._left -= size
         self._held.append((stream, text))
 
-    def text(self) -> str:
-        """What is held, for the report of a process that never got ready."""
-        return "".join(text for _, text in self._held)
+    def last(self) -> str:
+        """The end of it, held or not, for the report of a process that never got ready."""
+        return self._last
 
     def take(self, execution: str) -> list[Output | Gap]:
         """What was held, as events of the execution that begins, and hold nothing."""

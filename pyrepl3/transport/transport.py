@@ -251,7 +251,7 @@ class Transport:
         return None
 
     def _spawn_failed(self, cause: verdicts.Cause) -> WorkerSpawnFailed:
-        tail = self._uplink.background.text()[-4096:]
+        tail = self._uplink.background.last()
         return WorkerSpawnFailed(
             what="a session's process ended before it was ready",
             why=cause.text + (f"; it wrote: {tail.strip()}" if tail.strip() else ""),
