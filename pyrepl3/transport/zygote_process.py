@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -165,7 +166,9 @@ async def _end(process: trio.Process, timeout_s: float) -> None:
     with trio.CancelScope(deadline=trio.current_time() + timeout_s, shield=True):
         await process.wait()
     if process.returncode is None:
-        process.kill()
+        # Not reaped yet, so the number is its own. The group, for what the interpreter is a
+        # script around, or has started at the side.
+        os.killpg(process.pid, signal.SIGKILL)
         with trio.CancelScope(deadline=trio.current_time() + timeout_s, shield=True):
             await process.wait()
 
