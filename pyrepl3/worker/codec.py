@@ -5,6 +5,7 @@ copy in pure Python, loaded under a private name by boot. Must not know what the
 """
 
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from ..wire.frames import encode_frame
@@ -19,11 +20,22 @@ def _find_msgpack() -> Any:
     except (ImportError, AttributeError):
         own = None
     try:
-        return import_module("_pyrepl3_msgpack")
+        private = import_module("_pyrepl3_msgpack")
     except ImportError:
         if own is None:
             raise
         return own
+    _isolate(import_module(private.Packer.__module__))
+    return private
+
+
+def _isolate(module: Any) -> None:
+    """Give it copies of the modules that it uses, which user code may patch."""
+    for name, value in list(vars(module).items()):
+        if type(value) is ModuleType:
+            copied = ModuleType(value.__name__)
+            vars(copied).update(vars(value))
+            setattr(module, name, copied)
 
 
 _msgpack = _find_msgpack()

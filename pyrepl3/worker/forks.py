@@ -11,7 +11,8 @@ from typing import NoReturn
 from .interrupts import Interrupts
 from .link import Link
 from .streams import Output
-from .tracebacks import print_exception
+from .tracebacks import exit_status, print_exception
+from .values import is_a
 
 _register_at_fork = os.register_at_fork
 
@@ -44,14 +45,9 @@ def disown_children(
 def leave_forked_child(output: Output, error: BaseException | None) -> NoReturn:
     """A forked child came to the end of the cell: it ends as a script's child would."""
     status = 0
-    if isinstance(error, SystemExit):
-        argument = error.code
-        status = 0 if argument is None else argument & 0xFF if isinstance(argument, int) else 1
-        if status == 1 and not isinstance(argument, int):
+    if error is not None:
+        status = exit_status(error)
+        if not is_a(error, SystemExit):
             print_exception(error)
-    elif error is not None:
-        print_exception(error)
-        status = 1
     output.flush()
     _exit(status)
-

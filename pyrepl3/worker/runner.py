@@ -24,10 +24,11 @@ from .streams import Output
 from .tracebacks import (
     exception_name,
     exception_value,
+    exit_status,
     format_exception,
     strip_runtime_frames,
 )
-from .values import json_value, safe_repr
+from .values import is_a, json_value, safe_repr
 
 Message = dict[str, Any]
 
@@ -162,14 +163,13 @@ class Runner:
 
     def _failure(self, error: BaseException) -> Message:
         code = None
-        if isinstance(error, KeyboardInterrupt) and self._interrupts.came_from_service:
+        if is_a(error, KeyboardInterrupt) and self._interrupts.came_from_service:
             code = "INTERRUPTED"
         elif error is self._questions.refusal:
             code = "STDIN_UNAVAILABLE"
         sys.last_type, sys.last_value = type(error), error
         sys.last_traceback = strip_runtime_frames(error)
         sys.last_exc = error  # type: ignore[attr-defined,unused-ignore]
-        is_exit = isinstance(error, SystemExit)
         try:
             lines, value = format_exception(error), exception_value(error)
         except KeyboardInterrupt:
@@ -181,13 +181,6 @@ class Runner:
             "traceback": lines,
             "code": code,
             "state": "kept",
-            "exit_status": exit_status(error) if is_exit else None,
+            "exit_status": exit_status(error) if is_a(error, SystemExit) else None,
         }
 
-
-def exit_status(error: BaseException) -> int:
-    """What Python's exit status would be for a SystemExit."""
-    argument = getattr(error, "code", None)
-    if argument is None:
-        return 0
-    return argument & 0xFF if isinstance(argument, int) else 1

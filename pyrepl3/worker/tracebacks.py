@@ -10,13 +10,15 @@ from types import TracebackType
 from typing import Any
 
 from .interrupts import call_user
-from .values import cut, encodable, safe_str, true_name
+from .values import cut, encodable, is_a, safe_str, true_name
 
 TRACEBACK_CHARACTERS = 256 * 2**10
 """The most of a traceback that is sent, in all its lines."""
 FRAMES_SHOWN_BY_FALLBACK = 50
 
 RUNTIME_FOLDER = __file__.rsplit("/", 1)[0] + "/"
+_frames_of = BaseException.__dict__["__traceback__"].__get__
+_exit_code_of = SystemExit.__dict__["code"].__get__
 _TracebackException = traceback.TracebackException
 
 
@@ -28,6 +30,16 @@ def exception_name(error: BaseException) -> str:
 def exception_value(error: BaseException) -> str:
     """``str(error)``, guarded."""
     return safe_str(error)
+
+
+def exit_status(error: BaseException) -> int:
+    """What Python's exit status would be: of a SystemExit, else 1."""
+    if not is_a(error, SystemExit):
+        return 1
+    argument = _exit_code_of(error)
+    if argument is None:
+        return 0
+    return int(argument) & 0xFF if is_a(argument, int) else 1
 
 
 def format_exception(error: BaseException) -> list[str]:
@@ -56,7 +68,7 @@ def print_exception(error: BaseException) -> None:
 
 def strip_runtime_frames(error: BaseException) -> TracebackType | None:
     """The traceback from the first frame of the user's on, for ``sys.last_traceback``."""
-    frames = error.__traceback__
+    frames: TracebackType | None = _frames_of(error)
     while frames is not None and _is_runtime(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
     return frames

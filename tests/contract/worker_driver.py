@@ -26,6 +26,7 @@ import os, sys
 protocol, page, config, *command = sys.argv[1:]
 for wanted, given in ((3, protocol), (4, page), (5, config)):
     os.dup2(int(given), wanted)
+    os.close(int(given))
 os.execv(command[0], command)
 """
 
@@ -124,7 +125,9 @@ class Worker:
         raise AssertionError("the worker never slept")
 
     def close(self) -> tuple[str, str]:
-        """Kill it; what came through the pipes."""
+        """Kill it; what came through the pipes. A second time does nothing."""
+        if self.socket.fileno() == -1:
+            return "", ""
         self.process.kill()
         out, err = self.process.communicate(timeout=10)
         self._reader.close()
@@ -168,8 +171,7 @@ def open_worker(python: str = sys.executable, **config: Any) -> Iterator[Worker]
 
         yield worker
     finally:
-        if worker.process.returncode is None:
-            worker.close()
+        worker.close()
 
 
 def find_interpreter(version: str) -> tuple[str | None, str]:
