@@ -7,7 +7,7 @@ frozen; times are seconds, sizes bytes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import attrs
@@ -92,15 +92,19 @@ class Limits:
 def _string_tuple(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         raise _invalid("Template.preload", value, "it must be a tuple of names", "Write (name,)")
-    names: tuple[str, ...] = tuple(value)  # type: ignore[arg-type]  # else it raises TypeError
+    if not isinstance(value, Iterable):
+        raise _invalid("Template.preload", value, "it must be a tuple of names", "Write (name,)")
+    names: tuple[str, ...] = tuple(value)
     if not all(isinstance(name, str) for name in names):
         raise _invalid("Template.preload", value, "each must be a module's name", "Give strings")
     return names
 
 
 def _check_environment(
-    instance: object, attribute: attrs.Attribute[Any], value: Mapping[object, object]
+    instance: object, attribute: attrs.Attribute[Any], value: object
 ) -> None:
+    if not isinstance(value, Mapping):
+        raise _invalid("Template.env", value, "it maps names to values", "Give a dict of strings")
     for name, text in value.items():
         if not isinstance(name, str) or not isinstance(text, str):
             raise _invalid(
@@ -110,6 +114,21 @@ def _check_environment(
             raise _invalid(
                 f"Template.env[{name!r}]", text, "no variable can have this", "Change it"
             )
+
+
+def _check_path(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is None:
+        return
+    name = f"Template.{attribute.name}"
+    if not isinstance(value, str):
+        raise _invalid(name, value, "a path is a string", "Give str(path)")
+    if not value or "\0" in value:
+        raise _invalid(name, value, "no file can have this path", "Change it")
+
+
+def _check_code(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str):
+        raise _invalid(f"Template.{attribute.name}", value, "code is a string", "Give a string")
 
 
 def _one_of(*choices: str) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
@@ -132,11 +151,11 @@ class Template:
     top-level ``await``.
     """
 
-    python: str | None = None
+    python: str | None = attrs.field(default=None, validator=_check_path)
     preload: tuple[str, ...] = attrs.field(default=(), converter=_string_tuple)
-    warmup_code: str = ""
+    warmup_code: str = attrs.field(default="", validator=_check_code)
     env: Mapping[str, str] = attrs.field(factory=dict, validator=_check_environment)
-    cwd: str | None = None
+    cwd: str | None = attrs.field(default=None, validator=_check_path)
     spawn: Literal["fork", "exec"] = attrs.field(default="fork", validator=_one_of("fork", "exec"))
     async_library: Literal["asyncio", "trio"] = attrs.field(
         default="asyncio", validator=_one_of("asyncio", "trio")
