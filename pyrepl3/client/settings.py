@@ -37,11 +37,11 @@ class SessionSettings:
         limits: Limits | None,
     ) -> SessionSettings:
         """Raises ConfigInvalid."""
-        variables = Template(env=env or {}).env  # checks them
+        checked = Template(cwd=cwd, env=env or {})
         if limits is not None:
             for name in _FIXED_AT_START:
                 _check_not_raised(name, getattr(limits, name), getattr(template_limits, name))
-        return cls(template_limits, cwd, variables, limits)
+        return cls(template_limits, checked.cwd, checked.env, limits)
 
     @property
     def limits(self) -> Limits:
