@@ -73,10 +73,12 @@ class FrameDecoder:
         frames: list[bytes] = []
         while size - position >= HEADER_BYTES and len(frames) != at_most:
             (length,) = _unpack_header(buffer, position)
+            if length > MAX_FRAME_BYTES:
+                if not frames:
+                    raise FrameTooLarge(length)
+                break
             end = position + HEADER_BYTES + length
             if end > size:
-                if length > MAX_FRAME_BYTES and not frames:
-                    raise FrameTooLarge(length)
                 break
             frames.append(buffer[position + HEADER_BYTES : end])
             position = end
