@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -34,12 +35,14 @@ def split_streams(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
     stream = b"".join(map(encode_frame, sent))
     cuts = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=12)))
     edges = [0, *cuts, len(stream)]
-    reads = [stream[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    reads = [stream[start:end] for start, end in itertools.pairwise(edges)]
     return sent, reads
 
 
 @given(split_streams())
-def test_any_split_of_the_bytes_gives_the_same_frames(case: tuple[list[bytes], list[bytes]]) -> None:
+def test_any_split_of_the_bytes_gives_the_same_frames(
+    case: tuple[list[bytes], list[bytes]],
+) -> None:
     sent, reads = case
     decoder = FrameDecoder()
 
@@ -49,7 +52,7 @@ def test_any_split_of_the_bytes_gives_the_same_frames(case: tuple[list[bytes], l
         received.extend(all_frames(decoder))
 
     assert sent == received
-    assert 0 == decoder.pending_bytes
+    assert decoder.pending_bytes == 0
 
 
 @given(split_streams())
@@ -98,14 +101,14 @@ def test_a_frame_that_is_too_large_is_refused_before_its_body(announced: int) ->
         decoder.next_frame()
 
     assert announced == caught.value.body_bytes
-    assert HEADER_BYTES == decoder.pending_bytes
+    assert decoder.pending_bytes == HEADER_BYTES
 
 
 def test_a_body_that_is_too_large_is_not_encoded() -> None:
     with pytest.raises(FrameTooLarge) as caught:
         encode_frame(bytes(MAX_FRAME_BYTES + 1))
 
-    assert MAX_FRAME_BYTES + 1 == caught.value.body_bytes
+    assert caught.value.body_bytes == MAX_FRAME_BYTES + 1
 
 
 def test_a_large_frame_that_drips_in_costs_no_more_than_its_bytes() -> None:
@@ -124,3 +127,34 @@ def test_a_large_frame_that_drips_in_costs_no_more_than_its_bytes() -> None:
     assert body == decoder.next_frame()
     # Copying it all each time takes some 2 s here, this takes some 10 ms.
     assert time.perf_counter() - started < 0.5
+
+
+@given(split_streams())
+def test_frames_may_be_taken_all_at_once(case: tuple[list[bytes], list[bytes]]) -> None:
+    sent, reads = case
+    decoder = FrameDecoder()
+
+    received = []
+    for read in reads:
+        decoder.receive(read)
+        received.extend(decoder.frames())
+
+    assert sent == received
+    assert all(type(frame) is bytes for frame in received)
+
+
+def test_frames_before_one_that_is_too_large_are_taken_first() -> None:
+    decoder = FrameDecoder()
+    decoder.receive(encode_frame(b"good") + HEADER.pack(MAX_FRAME_BYTES + 1) + b"bad")
+
+    assert decoder.frames() == [b"good"]
+    with pytest.raises(FrameTooLarge):
+        decoder.frames()
+
+
+def test_a_frame_that_is_too_large_is_refused_even_if_its_body_is_there() -> None:
+    decoder = FrameDecoder()
+    decoder.receive(HEADER.pack(MAX_FRAME_BYTES + 1) + bytes(MAX_FRAME_BYTES + 1))
+
+    with pytest.raises(FrameTooLarge):
+        decoder.next_frame()
