@@ -72,7 +72,7 @@ def install_runtime_package(msgpack_path: str | None) -> None:
     package = ModuleType(PACKAGE)
     package.__path__ = [__file__.rsplit("/", 2)[0]]
     sys.modules[PACKAGE] = package
-    sys.meta_path.insert(0, RuntimeFinder(msgpack_path))  # type: ignore[arg-type]
+    sys.meta_path.insert(0, RuntimeFinder(msgpack_path))
 
 
 def boot(arguments: list[str]) -> None:

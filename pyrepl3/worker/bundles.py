@@ -160,4 +160,3 @@ def _add_bundle(data: dict[str, Any], metadata: dict[str, Any], bundle: Any) -> 
     for mime, content in dict.items(bundle):
         if type(mime) is str:
             _add(data, metadata, encodable(mime), content)
-

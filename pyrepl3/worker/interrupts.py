@@ -13,7 +13,7 @@ A user's SIGINT handler is honoured and stays, as in any script; SIG_DFL and the
 mean the session's own, which raises KeyboardInterrupt.
 """
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import signal
 import sys
 from _thread import get_ident
@@ -39,13 +39,13 @@ BUSY, WAITING, USER = range(3)
 
 def runs_user_code(function: _Function) -> _Function:
     """Mark a function that only calls user code: a signal may raise in it and above it."""
-    _ENTRIES.add(function.__code__)  # type: ignore[attr-defined]
+    _ENTRIES.add(function.__code__)
     return function
 
 
 def waits(function: _Function) -> _Function:
     """Mark a function that only waits, and has nothing to lose when a handler raises in it."""
-    _WAITS.add(function.__code__)  # type: ignore[attr-defined]
+    _WAITS.add(function.__code__)
     return function
 
 

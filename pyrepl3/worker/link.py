@@ -6,12 +6,12 @@ written yet are kept and go first, whatever interrupted the wait for them. Must 
 the messages mean.
 """
 
-import _signal
 from _thread import RLock
 from collections import deque
 from errno import ECONNRESET, EPIPE
 from posix import _exit, read, set_blocking, write
 from select import POLLIN, POLLOUT, poll
+from signal import pause
 from typing import Any, NoReturn
 
 from ..wire.frames import HEADER, HEADER_BYTES, MAX_FRAME_BYTES, FrameTooLarge
@@ -116,7 +116,7 @@ class Link:
     def linger(self) -> NoReturn:
         """The protocol was closed from inside: the service sees its end, and ends this process."""
         while True:
-            _signal.pause()
+            pause()
 
     def _read(self, count: int) -> None:
         # A frame's body follows its header closely; a header may be long in coming.

@@ -8,11 +8,11 @@ how a process was made.
 import faulthandler
 import mmap
 import os
-import platform
 import sys
-from _signal import SIGUSR1
+from contextlib import suppress
 from importlib import import_module
 from posix import _exit, close, dup, dup2, getpid, lseek, set_inheritable
+from signal import SIGUSR1
 from typing import Any, NoReturn
 
 from .codec import decode_message
@@ -51,8 +51,8 @@ class Prepared:
 
     def install(self) -> None:
         """Put the session's streams and builtins in place."""
-        sys.stdout = sys.__stdout__ = self.output.stdout  # type: ignore[misc]
-        sys.stderr = sys.__stderr__ = self.output.stderr  # type: ignore[misc]
+        sys.stdout = sys.__stdout__ = self.output.stdout  # type: ignore[misc,assignment]
+        sys.stderr = sys.__stderr__ = self.output.stderr  # type: ignore[misc,assignment]
         install_stdin(self.questions)
         install_display(self.output)
         install_quitters()
@@ -79,15 +79,14 @@ def prepare(preload: list[str], warmup_code: str, async_library: str) -> None:
     prepared.output.flush()
 
 
-def run_worker(
-    *, read_fd: int = 3, write_fd: int = 3, control_fd: int | None = 4
-) -> NoReturn:
+def run_worker(*, read_fd: int = 3, write_fd: int = 3, control_fd: int | None = 4) -> NoReturn:
     """Serve a session on these descriptors, until the service ends it. Never returns."""
     if _prepared is None:
         raise RuntimeError("run_worker() before prepare()")
     prepared = _prepared
     interrupts, output = prepared.interrupts, prepared.output
-    for descriptor in {read_fd, write_fd, control_fd} - {None}:
+    descriptors = {read_fd, write_fd} if control_fd is None else {read_fd, write_fd, control_fd}
+    for descriptor in descriptors:
         set_inheritable(descriptor, False)
     words = _map_control_page(control_fd)
     interrupts.install(words)
@@ -98,7 +97,7 @@ def run_worker(
         output=output,
         link=link,
         interrupts=interrupts,
-        descriptors=tuple({read_fd, write_fd, control_fd} - {None}),  # type: ignore[arg-type]
+        descriptors=tuple(descriptors),
         before_close=_unregister_stack_dump if control_fd is not None else _do_nothing,
     )
     runner = Runner(
@@ -113,7 +112,7 @@ def run_worker(
             "type": "ready",
             "protocol": [1],
             "language": "python",
-            "version": platform.python_version(),
+            "version": "{}.{}.{}".format(*sys.version_info),
             "pid": getpid(),
             "capabilities": list(CAPABILITIES),
         }
@@ -189,10 +188,8 @@ def _separate_stdio() -> tuple[int, int]:
 
 
 def _read_config(descriptor: int) -> dict[str, Any]:
-    try:
+    with suppress(OSError):
+        # A pipe is read from where it is; a memfd may stand at its end.
         lseek(descriptor, 0, os.SEEK_SET)
-    except OSError:
-        # A pipe is read from where it is.
-        pass
     with open(descriptor, "rb") as file:
         return decode_message(file.read())

@@ -34,7 +34,7 @@ class FigureManager(FigureManagerBase):
 class FigureCanvas(FigureCanvasAgg):
     """Draws with Agg."""
 
-    manager_class = FigureManager  # type: ignore[assignment]
+    manager_class = FigureManager
 
 
 def show_open_figures() -> None:

@@ -22,12 +22,12 @@ class PyplotTrigger:
         if name == _TRIGGER:
             _choose_backend(sys.modules.get("matplotlib"))
             if self in sys.meta_path:
-                sys.meta_path.remove(self)  # type: ignore[arg-type]
+                sys.meta_path.remove(self)
 
 
 def install_matplotlib_hook() -> None:
     """Listen for pyplot."""
-    sys.meta_path.insert(0, PyplotTrigger())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, PyplotTrigger())
 
 
 def _choose_backend(matplotlib: Any) -> None:

@@ -13,7 +13,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 from .bundles import bundle_of
-from .compiler import Cell, Compiler
+from .compiler import CO_COROUTINE, Cell, Compiler
 from .display import DISPLAYS
 from .forks import leave_forked_child
 from .interrupts import Interrupts, call_user, runs_user_code
@@ -51,7 +51,7 @@ async def _await_parts(cell: Cell, names: dict[str, Any]) -> Any:
     for code in cell:
         if code is not None:
             value = eval(code, names)
-            if code.co_flags & 0x80:
+            if code.co_flags & CO_COROUTINE:
                 value = await value
     return value if cell.expression is not None else None
 
@@ -183,4 +183,3 @@ class Runner:
             "state": "kept",
             "exit_status": exit_status(error) if is_a(error, SystemExit) else None,
         }
-

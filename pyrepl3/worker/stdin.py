@@ -171,12 +171,15 @@ class SessionStdin(io.TextIOWrapper):
     """``sys.stdin``: every read that finds nothing asks the client for a line."""
 
     def __init__(self, raw: RawStdin) -> None:
-        super().__init__(io.BufferedReader(raw), encoding="utf-8", errors="surrogateescape")  # type: ignore[type-var]
-        self.mode = "r"
+        super().__init__(io.BufferedReader(raw), encoding="utf-8", errors="surrogateescape")
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         return "<stdin>"
+
+    @property
+    def mode(self) -> str:
+        return "r"
 
     def close(self) -> None:
         """Stays open: so that ``quit()`` and libraries cannot end a session's input for good."""
@@ -211,4 +214,3 @@ def install_stdin(questions: Questions) -> None:
     builtins.input = session_input
     getpass.getpass = session_getpass
     sys.stdin = sys.__stdin__ = session_stdin  # type: ignore[misc]
-

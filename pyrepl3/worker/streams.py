@@ -322,7 +322,7 @@ class OutputBuffer(io.BufferedIOBase):
 
     def __init__(self, text: OutputStream) -> None:
         self._text = text
-        self.raw = self  # type: ignore[assignment]
+        self.raw = self
 
     def write(self, data: Any, /) -> int:
         if isinstance(data, str):

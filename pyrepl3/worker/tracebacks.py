@@ -75,9 +75,7 @@ def strip_runtime_frames(error: BaseException) -> TracebackType | None:
 
 
 def _format(error: BaseException) -> list[str]:
-    report = _TracebackException(
-        type(error), error, strip_runtime_frames(error), compact=True
-    )
+    report = _TracebackException(type(error), error, strip_runtime_frames(error), compact=True)
     _hide_runtime(report)
     return list(report.format())
 
@@ -96,9 +94,7 @@ def _hide_runtime(report: Any) -> None:
 
 def _drop_loop_frames(stack: Any) -> None:
     """An interrupt that left an event loop starts with the loop's frames: nobody called those."""
-    first = next(
-        (index for index, frame in enumerate(stack) if not _is_loop(frame.filename)), 0
-    )
+    first = next((index for index, frame in enumerate(stack) if not _is_loop(frame.filename)), 0)
     del stack[:first]
 
 

@@ -33,7 +33,7 @@ def test_asynchronous_code_runs_at_top_level(worker: Worker, code: str, expected
 
 
 def test_asyncio_run_works_in_a_plain_cell_and_the_loop_lasts(worker: Worker) -> None:
-    worker.run("import asyncio\nqueue = asyncio.Queue()\nloop = asyncio.get_running_loop() if 0 else 0")
+    worker.run("import asyncio")
     worker.run("before = asyncio.get_running_loop(); await asyncio.sleep(0)")
 
     assert worker.run("asyncio.run(asyncio.sleep(0, 'own loop'))").value == "own loop"
@@ -70,7 +70,9 @@ def test_an_exception_in_a_coroutine_shows_the_users_frames_alone(worker: Worker
 
 
 def test_a_cancelled_error_of_the_users_own_keeps_its_name(worker: Worker) -> None:
-    assert worker.run("import asyncio\nraise asyncio.CancelledError").end["name"] == "CancelledError"
+    assert (
+        worker.run("import asyncio\nraise asyncio.CancelledError").end["name"] == "CancelledError"
+    )
     end = worker.run("asyncio.current_task().cancel()\nawait asyncio.sleep(1)").end
     assert end["name"] == "CancelledError"
 
@@ -83,7 +85,10 @@ def test_an_exit_in_a_coroutine_is_an_exit(worker: Worker) -> None:
 
 
 def test_an_exit_in_a_background_task_ends_nothing(worker: Worker) -> None:
-    worker.run("async def leave(): raise SystemExit(1)\nt = asyncio.create_task(leave()); await asyncio.sleep(0.01)")
+    worker.run(
+        "async def leave(): raise SystemExit(1)\n"
+        "t = asyncio.create_task(leave()); await asyncio.sleep(0.01)"
+    )
 
     assert worker.run("'alive'").value == "alive"
 
@@ -109,7 +114,9 @@ def trio_worker() -> Iterator[Worker]:
 
 def test_trio_runs_at_top_level_when_it_was_asked_for(trio_worker: Worker) -> None:
     assert trio_worker.run("import trio\nawait trio.sleep(0.01)\n'trio'").value == "trio"
-    assert trio_worker.run("with trio.move_on_after(0.01) as s: await trio.sleep(9)\ns.cancelled_caught").value
+    assert trio_worker.run(
+        "with trio.move_on_after(0.01) as s: await trio.sleep(9)\ns.cancelled_caught"
+    ).value
     assert "pyrepl3" not in trio_worker.run("await trio.sleep(0)\n1/0").traceback
     assert trio_worker.run("1 + 1").value == 2
 

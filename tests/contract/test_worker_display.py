@@ -58,8 +58,13 @@ def test_display_sends_bundles_in_order_with_the_output(worker: Worker) -> None:
 
 
 def test_a_display_can_be_updated_by_its_handle_and_its_id(worker: Worker) -> None:
-    code = "h = display('one', display_id=True)\nh.update('two')\nupdate_display('three', display_id=h.display_id)\n"
-    code += "DisplayHandle('mine').display('four')\nh.display_id"
+    code = """
+h = display('one', display_id=True)
+h.update('two')
+update_display('three', display_id=h.display_id)
+DisplayHandle('mine').display('four')
+h.display_id
+"""
 
     execution = worker.run(code)
 
@@ -70,7 +75,9 @@ def test_a_display_can_be_updated_by_its_handle_and_its_id(worker: Worker) -> No
 
 
 def test_a_raw_bundle_is_sent_as_it_is(worker: Worker) -> None:
-    execution = worker.run("display({'text/html': '<i>', 'x': object()}, raw=True, metadata={'a': 1})")
+    execution = worker.run(
+        "display({'text/html': '<i>', 'x': object()}, raw=True, metadata={'a': 1})"
+    )
 
     (message,) = execution.of("display")
     assert (message["data"], message["metadata"]) == ({"text/html": "<i>"}, {"a": 1})
@@ -89,7 +96,8 @@ def test_classes_are_shown_plainly(worker: Worker) -> None:
 
 
 def test_a_bundle_too_large_for_a_message_is_cut_with_a_note(worker: Worker) -> None:
-    code = "class Huge:\n  def __repr__(s): return 'huge'\n  def _repr_html_(s): return 'x' * 12_000_000\n"
+    code = "class Huge:\n  def __repr__(s): return 'huge'\n"
+    code += "  def _repr_html_(s): return 'x' * 12_000_000\n"
 
     for execution in (worker.run(code + "Huge()"), worker.run(code + "display(Huge())")):
         (message,) = [each for each in execution.messages if each.get("data")]
@@ -106,7 +114,8 @@ class TestFigures:
             yield opened
 
     def test_show_displays_in_place_and_closes(self, plotter: Worker) -> None:
-        code = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nprint('after')\nplt.get_fignums()"
+        code = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\n"
+        code += "print('after')\nplt.get_fignums()"
 
         execution = plotter.run(code)
 
@@ -154,4 +163,6 @@ def test_mplbackend_in_the_environment_is_kept() -> None:
     with open_worker() as worker:
         worker.run("import os; os.environ['MPLBACKEND'] = 'svg'")
 
-        assert worker.run("import matplotlib.pyplot as plt\nplt.get_backend().lower()").value == "svg"
+        assert (
+            worker.run("import matplotlib.pyplot as plt\nplt.get_backend().lower()").value == "svg"
+        )

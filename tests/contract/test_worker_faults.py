@@ -59,10 +59,11 @@ def test_an_error_with_a_huge_message_is_cut(worker: Worker) -> None:
 
 LIARS = {
     "str raises": "class E(Exception):\n  def __str__(self): raise KeyError\nraise E",
-    "str raises BaseException": "class E(Exception):\n  def __str__(self): raise SystemExit\nraise E",
+    "str raises BaseException": "class E(Exception):\n  def __str__(s): raise SystemExit\nraise E",
     "str is no text": "class E(Exception):\n  def __str__(self): return 5\nraise E",
     "metaclass lies": "class M(type):\n  @property\n  def __name__(c): raise ValueError\n"
-    "  def __getattribute__(c, n): raise ValueError\nclass E(Exception, metaclass=M): pass\nraise E",
+    "  def __getattribute__(c, n): raise ValueError\n"
+    "class E(Exception, metaclass=M): pass\nraise E",
     "base exception": "class E(BaseException): pass\nraise E",
     "class lies": "class E(Exception):\n  __class__ = property(lambda s: 1/0)\nraise E",
     "own traceback": "class E(Exception):\n  def __getattribute__(s, n): raise ValueError\nraise E",

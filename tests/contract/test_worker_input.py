@@ -32,7 +32,9 @@ def test_a_password_is_asked_for_as_one(worker: Worker) -> None:
     execution = worker.run("import getpass; getpass.getpass('Key: ')", "s3cret")
 
     assert execution.value == "s3cret"
-    assert [(each["prompt"], each["password"]) for each in execution.of("input")] == [("Key: ", True)]
+    assert [(each["prompt"], each["password"]) for each in execution.of("input")] == [
+        ("Key: ", True)
+    ]
 
 
 def test_the_end_of_file_raises_in_input_and_ends_stdin(worker: Worker) -> None:

@@ -14,7 +14,7 @@ from worker_driver import BOOT, MSGPACK_FOLDER, Worker, interpreters, open_worke
 @pytest.fixture(scope="module", params=interpreters())
 def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     with open_worker(request.param) as opened:
-        opened.run("import os\nclass Trap:\n  plain = 1\n  @property\n  def sprung(self): 1/0\ntrap = Trap()")
+        opened.run("import os\nclass Trap:\n  @property\n  def sprung(self): 1/0\ntrap = Trap()")
         yield opened
 
 
@@ -82,7 +82,11 @@ def test_configure_sets_folder_environment_and_limits(tmp_path: Path) -> None:
         )  # fmt: skip
         assert answer == {"type": "configured", "id": 7}
 
-        code = "import os, resource\n[os.getcwd(), os.environ['GREETING'], resource.getrlimit(resource.RLIMIT_NOFILE), resource.getrlimit(resource.RLIMIT_DATA)]"
+        code = """
+import os
+from resource import RLIMIT_DATA, RLIMIT_NOFILE, getrlimit
+[os.getcwd(), os.environ['GREETING'], getrlimit(RLIMIT_NOFILE), getrlimit(RLIMIT_DATA)]
+"""
         expected = [str(tmp_path), "hi", [20, 20], [2**29, 2**29]]
         assert worker.run(code).value == expected
         assert worker.run("bytes(2**30)").end["name"] == "MemoryError"

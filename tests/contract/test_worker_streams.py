@@ -15,7 +15,9 @@ def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
 
 
 def test_a_line_a_carriage_return_and_a_flush_each_end_a_message(worker: Worker) -> None:
-    code = "print('a', end=''); print('b'); print('1', end='\\r'); print('c', end='', flush=True); 0"
+    code = (
+        "print('a', end=''); print('b'); print('1', end='\\r'); print('c', end='', flush=True); 0"
+    )
 
     parts = [each["data"] for each in worker.run(code).of("output")]
 
