@@ -17,6 +17,7 @@ from actors import (
     close_mailbox,
     open_mailbox,
     open_reply,
+    receive_more,
 )
 from actors.testing import cancel_at_each_checkpoint
 
@@ -39,6 +40,18 @@ async def test_a_mailbox_holds_as_many_messages_as_it_was_opened_for() -> None:
     with pytest.raises(trio.WouldBlock):
         address.send_nowait("three")
     assert await inbox.receive() == "one"
+
+
+async def test_what_has_come_already_is_taken_without_waiting() -> None:
+    address, inbox = open_mailbox(2)
+    address.send_nowait("one")
+    address.send_nowait("two")
+
+    assert await inbox.receive() == "one"
+    assert receive_more(inbox) == "two"
+    assert receive_more(inbox) is None
+    address.close()
+    assert receive_more(inbox) is None
 
 
 async def test_closing_a_mailbox_refuses_what_was_sent_but_not_taken() -> None:
