@@ -50,10 +50,15 @@ def children() -> list[int]:
     """
     own = os.getpid()
     try:
-        with open(f"/proc/{own}/task/{own}/children", "rb", buffering=0) as file:
-            return [int(each) for each in file.read().split()]
+        # Each thread has a list of its own, and preloaded modules may have threads.
+        return [each for thread in os.listdir(f"/proc/{own}/task") for each in _of(own, thread)]
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
         return [each for each in _all_processes() if _parent(each) == own]
+
+
+def _of(process: int, thread: str) -> list[int]:
+    with open(f"/proc/{process}/task/{thread}/children", "rb", buffering=0) as file:
+        return [int(each) for each in file.read().split()]
 
 
 def _all_processes() -> list[int]:
