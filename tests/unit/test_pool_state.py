@@ -1,0 +1,669 @@
+"""Unit tests: each decision of the pool, one at a time."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import Any
+
+import pytest
+
+from pyrepl3.config import PoolConfig
+from pyrepl3.errors import PoolDegraded, PoolExhausted, ShuttingDown, WorkerSpawnFailed
+from pyrepl3.pool.breaker import JITTER, Breaker, Position
+from pyrepl3.pool.demand import Demand
+from pyrepl3.pool.pool_records import Effect, HandOver, Phase, Refuse, Start, Stop
+from pyrepl3.pool.pool_state import IDLE_LIFETIME_JITTER, PoolState
+
+FAILURE = WorkerSpawnFailed(what="no process", why="no memory", how="Buy some")
+
+
+class World:
+    """A pool of templates a and b, and a clock that the test moves."""
+
+    def __init__(self, *templates: str, **config: Any) -> None:
+        config = {"min_idle": 0, "max_sessions": 10, **config}
+        self.config = PoolConfig(**config)
+        self.state = PoolState.of(
+            self.config, dict.fromkeys(templates or ("a", "b")), Random("a seed")
+        )
+        self.now = 0.0
+
+    def acquire(self, waiter: int, template: str = "a", timeout_s: float = 5.0) -> list[Effect]:
+        deadline = self.now + timeout_s
+        return self.state.acquire(waiter, template, deadline=deadline, now=self.now)
+
+    def started(self, session: str) -> list[Effect]:
+        return self.state.start_succeeded(session, now=self.now)
+
+    def failed(self, session: str) -> list[Effect]:
+        return self.state.start_failed(session, FAILURE, now=self.now)
+
+    def ended(self, session: str) -> list[Effect]:
+        return self.state.session_ended(session, now=self.now)
+
+    def release(self, session: str, *, used: bool = True) -> list[Effect]:
+        return self.state.release(session, used=used, now=self.now)
+
+    def tick(self) -> list[Effect]:
+        return self.state.tick(now=self.now)
+
+    def wake(self) -> list[Effect]:
+        """Let time pass until the pool wants to be woken."""
+        self.now = self.state.next_deadline()
+        assert self.now < math.inf
+        return self.tick()
+
+    def lease(self, waiter: int, template: str = "a") -> str:
+        """Have this waiter get a session, started for it where none is idle."""
+        effects = self.acquire(waiter, template)
+        if not given(effects):
+            effects = self.started(starts(effects)[0])
+        ((served, session),) = given(effects)
+        assert served == waiter
+        return session
+
+    def idle(self, template: str = "a") -> str:
+        """Have one more idle session."""
+        (session,) = starts(self.acquire(-1, template))
+        self.state.cancel(-1, now=self.now)
+        assert self.started(session) == []
+        return session
+
+    def phase(self, session: str) -> Phase:
+        return self.state.sessions[session].phase
+
+    def phases(self) -> dict[str, int]:
+        figures = self.state.statistics()
+        return {name: getattr(figures, name) for name in ("starting", "idle", "leased", "stopping")}
+
+
+def starts(effects: list[Effect]) -> list[str]:
+    return [effect.session for effect in effects if isinstance(effect, Start)]
+
+
+def stops(effects: list[Effect]) -> list[str]:
+    return [effect.session for effect in effects if isinstance(effect, Stop)]
+
+
+def given(effects: list[Effect]) -> list[tuple[int, str]]:
+    return [(e.waiter, e.session) for e in effects if isinstance(e, HandOver)]
+
+
+def refused(effects: list[Effect]) -> dict[int, Exception]:
+    return {effect.waiter: effect.error for effect in effects if isinstance(effect, Refuse)}
+
+
+# --- acquire -------------------------------------------------------------------------------------
+
+
+def test_the_first_tick_starts_the_idle_sessions_of_every_template() -> None:
+    world = World(min_idle=2)
+
+    assert world.tick() == [Start("s1", "a"), Start("s2", "a"), Start("s3", "b"), Start("s4", "b")]
+    assert world.tick() == []
+
+
+def test_an_idle_session_is_handed_over_at_once_and_is_warm() -> None:
+    world = World()
+    session = world.idle()
+    world.now = 3.0
+
+    assert world.acquire(1)[0] == HandOver(1, session, warm=True, wait_s=0.0)
+    assert world.phase(session) is Phase.LEASED
+
+
+def test_a_session_that_was_waited_for_is_not_warm_and_says_how_long_it_took() -> None:
+    world = World()
+    (start,) = world.acquire(1)
+    assert isinstance(start, Start)
+    world.now = 0.25
+
+    assert world.started(start.session)[0] == HandOver(1, start.session, warm=False, wait_s=0.25)
+
+
+def test_the_session_that_has_idled_longest_goes_first() -> None:
+    world = World()
+    leased = [world.lease(waiter) for waiter in range(3)]
+    for session in (leased[1], leased[0], leased[2]):
+        world.now += 1
+        world.release(session, used=False)
+
+    assert [given(world.acquire(waiter)) for waiter in (7, 8)] == [
+        [(7, leased[1])],
+        [(8, leased[0])],
+    ]
+
+
+def test_each_waiter_without_a_session_has_one_started() -> None:
+    world = World()
+
+    assert [len(starts(world.acquire(waiter))) for waiter in range(3)] == [1, 1, 1]
+
+
+def test_a_spare_that_is_starting_serves_a_waiter() -> None:
+    world = World(min_idle=1, max_sessions=2)
+    (spare, _) = starts(world.tick())
+    assert world.acquire(1) == []
+
+    assert given(world.started(spare)) == [(1, spare)]
+
+
+def test_waiters_of_one_template_are_served_first_come_first_served() -> None:
+    world = World()
+    sessions = [starts(world.acquire(waiter))[0] for waiter in (5, 3, 9)]
+
+    served = [given(world.started(session)) for session in reversed(sessions)]
+
+    assert [waiter for ((waiter, _),) in served] == [5, 3, 9]
+
+
+def test_a_session_of_one_template_is_no_use_to_another() -> None:
+    world = World()
+    session = world.idle("b")
+
+    assert given(world.acquire(1, "a")) == []
+    assert world.phase(session) is Phase.IDLE
+
+
+# --- capacity ------------------------------------------------------------------------------------
+
+
+def test_starting_idle_leased_and_stopping_sessions_all_take_a_place() -> None:
+    world = World(max_sessions=4)
+    world.idle("b")
+    leased, stopping = world.lease(1), world.lease(2)
+    world.release(stopping)
+    world.acquire(3)
+    assert world.phases() == {"starting": 1, "idle": 1, "leased": 1, "stopping": 1}
+
+    assert starts(world.acquire(4)) == []
+    assert len(world.state.sessions) == 4
+    assert world.phase(leased) is Phase.LEASED
+
+
+def test_a_place_is_free_once_its_process_is_reaped_and_only_once() -> None:
+    world = World(max_sessions=1)
+    session = world.lease(1)
+    world.acquire(2)
+    assert world.release(session) == [Stop(session, graceful=True)]
+    assert world.release(session) == []
+
+    assert len(starts(world.ended(session))) == 1
+    assert world.ended(session) == []
+
+
+def test_the_caller_that_waits_longest_gets_the_place_that_comes_free() -> None:
+    world = World(max_sessions=1)
+    session = world.lease(1, "a")
+    world.acquire(2, "b")
+    world.acquire(3, "a")
+    world.release(session)
+
+    (start,) = world.ended(session)
+
+    assert isinstance(start, Start)
+    assert start.template == "b"
+
+
+def test_idle_sessions_give_way_to_waiters_of_other_templates() -> None:
+    world = World(max_sessions=2)
+    first = world.idle("b")
+    leased = world.lease(1, "b")
+    second = world.idle("b")
+    world.release(leased, used=False)
+    assert first == leased
+
+    assert world.acquire(2, "a") == [Stop(second, graceful=False)]
+    assert world.acquire(3, "a") == [Stop(first, graceful=False)]
+    assert world.acquire(4, "a") == []
+    assert world.ended(second) == [Start("s3", "a")]
+
+
+def test_a_session_that_is_stopping_already_is_room_enough_for_one() -> None:
+    world = World(max_sessions=2)
+    world.idle("b")
+    session = world.lease(1, "a")
+    world.release(session)
+
+    assert stops(world.acquire(2, "a")) == []
+
+
+def test_a_start_for_one_template_is_no_help_to_the_waiters_of_another() -> None:
+    world = World(max_sessions=2)
+    idle = world.idle("b")
+    world.acquire(1, "a")
+
+    assert stops(world.acquire(2, "a")) == [idle]
+
+
+def test_nothing_gives_way_to_a_waiter_whose_template_may_not_start() -> None:
+    """Else it would be stopped, and started again as a spare, until the pause is over."""
+    world = World(max_sessions=2, backoff_initial_s=1.0, breaker_failures=9)
+    world.failed(starts(world.acquire(1, "a"))[0])
+    idle = [world.lease(2, "b"), world.lease(3, "b")]
+    for session in idle:
+        world.release(session, used=False)
+
+    assert world.acquire(4, "a") == []
+    assert world.wake() == [Stop(idle[0], graceful=False)]
+
+
+# --- cancel and time out -------------------------------------------------------------------------
+
+
+def test_a_cancelled_waiter_is_not_served() -> None:
+    world = World()
+    (session,) = starts(world.acquire(1))
+
+    assert world.state.cancel(1, now=0.0) == []
+    assert given(world.started(session)) == []
+    assert world.phase(session) is Phase.IDLE
+
+
+def test_cancelling_who_does_not_wait_changes_nothing() -> None:
+    world = World()
+    session = world.lease(1)
+
+    assert world.state.cancel(1, now=0.0) == []
+    assert world.state.cancel(99, now=0.0) == []
+    assert world.phase(session) is Phase.LEASED
+
+
+def test_a_waiter_is_refused_at_its_deadline_and_not_before() -> None:
+    world = World(max_sessions=1)
+    world.lease(1)
+    world.acquire(2, timeout_s=2.0)
+    world.acquire(3, timeout_s=1.0)
+    assert world.state.next_deadline() == 1.0
+
+    first = refused(world.wake())
+    assert world.now == 1.0
+    second = refused(world.wake())
+
+    assert (list(first), list(second)) == ([3], [2])
+    assert world.now == 2.0
+    assert isinstance(first[3], PoolExhausted)
+    assert "1.0 s" in first[3].what
+    assert world.state.statistics().timeouts == 2
+
+
+def test_who_waits_in_vain_for_starts_that_fail_hears_why() -> None:
+    world = World(breaker_failures=9, backoff_initial_s=60, backoff_max_s=60)
+    world.failed(starts(world.acquire(1))[0])
+    world.now = 5.0
+
+    error = refused(world.tick())[1]
+
+    assert isinstance(error, WorkerSpawnFailed)
+    assert "no memory" in error.why
+
+
+def test_a_deadline_that_has_passed_when_its_request_arrives_is_kept_at_once() -> None:
+    world = World(max_sessions=1)
+    world.lease(1)
+    world.now = 10.0
+    world.state.acquire(2, "a", deadline=9.0, now=world.now)
+
+    assert world.state.next_deadline() <= world.now
+    assert list(refused(world.tick())) == [2]
+
+
+# --- release and take back -----------------------------------------------------------------------
+
+
+def test_a_used_session_is_stopped_with_its_exit_handlers() -> None:
+    world = World()
+    session = world.lease(1)
+
+    assert world.release(session, used=True) == [Stop(session, graceful=True)]
+
+
+def test_an_unused_session_goes_to_the_next_waiter() -> None:
+    world = World(max_sessions=1)
+    session = world.lease(1)
+    world.acquire(2)
+
+    assert given(world.release(session, used=False)) == [(2, session)]
+
+
+def test_a_session_whose_caller_had_gone_is_taken_back() -> None:
+    world = World()
+    session = world.lease(1)
+
+    assert world.state.take_back(session, now=0.0) == []
+    assert world.phase(session) is Phase.IDLE
+    assert world.state.take_back(session, now=0.0) == []
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_releasing_what_is_not_leased_changes_nothing(used: bool) -> None:
+    world = World()
+    session = world.idle()
+
+    assert world.release(session, used=used) == []
+    assert world.release("s99", used=used) == []
+    assert world.phase(session) is Phase.IDLE
+
+
+# --- deaths --------------------------------------------------------------------------------------
+
+
+def test_an_idle_session_that_dies_is_replaced_and_never_handed_out() -> None:
+    world = World("a", min_idle=1)
+    (session,) = starts(world.tick())
+    world.started(session)
+
+    (replacement,) = starts(world.ended(session))
+
+    assert replacement != session
+    assert given(world.acquire(1)) == []
+    assert world.state.statistics().deaths == 1
+
+
+def test_a_leased_session_that_dies_frees_its_place_and_its_release_means_nothing() -> None:
+    world = World(max_sessions=1)
+    session = world.lease(1)
+    world.acquire(2)
+
+    assert len(starts(world.ended(session))) == 1
+    assert world.release(session) == []
+
+
+def test_a_session_that_starts_when_it_was_stopped_is_not_handed_out() -> None:
+    world = World()
+    (session,) = starts(world.acquire(1))
+    world.state.shut_down(now=0.0)
+
+    assert world.started(session) == []
+    assert world.phase(session) is Phase.STOPPING
+
+
+# --- failed starts -------------------------------------------------------------------------------
+
+
+def test_a_failed_start_is_followed_by_a_pause_and_another_start() -> None:
+    world = World(backoff_initial_s=1.0)
+    assert world.failed(starts(world.acquire(1))[0]) == []
+    pause = world.state.next_deadline()
+    assert 1.0 * (1 - JITTER) <= pause <= 1.0
+
+    assert len(starts(world.wake())) == 1
+
+
+def test_pauses_double_up_to_their_maximum() -> None:
+    config = PoolConfig(breaker_failures=10_000, backoff_initial_s=0.1, backoff_max_s=3.0)
+    breaker = Breaker(config, Random("no jitter"))
+    breaker.random.random = lambda: 0.0  # type: ignore[method-assign]
+    pauses = []
+    for now in range(2_000):
+        breaker.failed(FAILURE, begun=now, now=now + 0.5)
+        pauses.append(round(breaker.retry_at - now - 0.5, 6))
+
+    assert pauses[:6] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.0]
+    assert set(pauses[5:]) == {3.0}
+
+
+def test_only_one_start_is_tried_after_a_failure() -> None:
+    world = World(backoff_initial_s=1.0)
+    first, _ = (starts(world.acquire(waiter))[0] for waiter in (1, 2))
+    world.now = 0.1
+    world.failed(first)
+    world.failed("s2")
+
+    (retry,) = starts(world.wake())
+    assert len(starts(world.started(retry))) == 1
+
+
+def test_starts_that_fail_together_are_one_failure() -> None:
+    """A zygote that dies takes all its starts along: that is no restart storm."""
+    world = World(breaker_failures=2)
+    for waiter in range(5):
+        world.acquire(waiter)
+    world.now = 0.1
+
+    for number in range(1, 6):
+        assert refused(world.failed(f"s{number}")) == {}
+    assert world.state.statistics().open_breakers == ()
+    assert world.state.statistics().start_failures == 5
+
+
+def open_breaker(world: World) -> list[Effect]:
+    """Have starts of template a fail until its breaker opens; returns what that decided."""
+    effects = world.acquire(100, timeout_s=1e6)
+    while not refused(effects):
+        for session in starts(effects):
+            world.now += 0.01
+            effects = world.failed(session)
+        if not starts(effects) and not refused(effects):
+            effects = world.wake()
+    return effects
+
+
+def test_enough_failures_in_a_row_open_the_breaker_and_refuse_who_waits() -> None:
+    world = World(breaker_failures=3, breaker_reset_s=5.0)
+
+    error = refused(open_breaker(world))[100]
+
+    assert isinstance(error, WorkerSpawnFailed)
+    assert "no process: no memory" in error.why
+    statistics = world.state.statistics()
+    assert (statistics.start_failures, statistics.breaker_openings) == (3, 1)
+    assert statistics.open_breakers == ("a",)
+
+
+def test_an_open_breaker_refuses_at_once_and_says_when_to_come_back() -> None:
+    world = World(breaker_failures=1, breaker_reset_s=5.0)
+    open_breaker(world)
+    world.now += 1.0
+
+    error = refused(world.acquire(1))[1]
+
+    assert isinstance(error, PoolDegraded)
+    assert error.details["retry_after_s"] == 4.0
+
+
+def test_an_open_breaker_does_not_concern_other_templates() -> None:
+    world = World(breaker_failures=1)
+    open_breaker(world)
+
+    assert world.lease(1, "b")
+
+
+def test_idle_sessions_are_handed_out_while_the_breaker_is_open() -> None:
+    world = World(breaker_failures=1)
+    session = world.idle()
+    assert given(world.acquire(1)) == [(1, session)]
+    open_breaker(world)
+    world.release(session, used=False)
+
+    assert given(world.acquire(2)) == [(2, session)]
+
+
+def test_after_its_time_the_breaker_lets_one_start_through() -> None:
+    world = World(breaker_failures=1, breaker_reset_s=5.0)
+    open_breaker(world)
+    world.now += 5.0
+
+    (session,) = starts(world.acquire(1))
+    assert world.acquire(2) == []
+    assert world.state.statistics().open_breakers == ("a",)
+    effects = world.started(session)
+
+    assert given(effects) == [(1, session)]
+    assert len(starts(effects)) == 1
+    assert world.state.statistics().open_breakers == ()
+
+
+def test_a_trial_that_fails_opens_the_breaker_again() -> None:
+    world = World(breaker_failures=3, breaker_reset_s=5.0)
+    open_breaker(world)
+    world.now += 5.0
+    (session,) = starts(world.acquire(1))
+    world.now += 0.1
+
+    assert list(refused(world.failed(session))) == [1]
+    assert isinstance(refused(world.acquire(2))[2], PoolDegraded)
+    assert world.state.statistics().breaker_openings == 2
+
+
+def test_spares_are_tried_again_when_the_breaker_lets_them() -> None:
+    world = World("a", min_idle=2, breaker_failures=1, breaker_reset_s=5.0)
+    for session in starts(world.tick()):
+        world.failed(session)
+
+    (trial,) = starts(world.wake())
+    assert world.now == 5.0
+    assert len(starts(world.started(trial))) == 1
+
+
+def test_a_breaker_without_a_failure_limits_nothing() -> None:
+    breaker = Breaker(PoolConfig(), Random(1))
+
+    assert breaker.position is Position.CLOSED
+    assert breaker.starts_allowed(50, now=0.0) is None
+
+
+# --- expiry --------------------------------------------------------------------------------------
+
+
+def test_an_idle_session_is_replaced_at_the_end_of_its_life_give_or_take_a_tenth() -> None:
+    world = World("a", min_idle=30, max_sessions=60, idle_lifetime_s=100.0)
+    for session in starts(world.tick()):
+        world.started(session)
+    expiries = sorted(record.expires for record in world.state.sessions.values())
+    assert world.state.next_deadline() == expiries[0]
+    assert 100 * (1 - IDLE_LIFETIME_JITTER) <= expiries[0] < expiries[-1]
+    assert expiries[-1] <= 100 * (1 + IDLE_LIFETIME_JITTER)
+
+    effects = world.wake()
+
+    assert len(stops(effects)) == len(starts(effects)) == 1
+    assert Stop(stops(effects)[0], graceful=False) in effects
+
+
+def test_a_leased_session_does_not_expire() -> None:
+    world = World(idle_lifetime_s=1.0)
+    session = world.lease(1)
+    world.now = 1000.0
+
+    assert stops(world.tick()) == []
+    assert world.phase(session) is Phase.LEASED
+
+
+def test_nothing_to_do_needs_no_waking() -> None:
+    world = World()
+    world.tick()
+
+    assert world.state.next_deadline() == math.inf
+
+
+# --- pre-warming ---------------------------------------------------------------------------------
+
+
+def test_the_rate_follows_arrivals_and_fades_without_them() -> None:
+    demand = Demand()
+    for number in range(2_000):
+        demand.arrived(now=number / 100)
+
+    assert demand.rate(now=20.0) == pytest.approx(100, rel=0.02)
+    assert demand.rate(now=60.0) < 0.001
+
+
+def test_more_idle_sessions_are_wanted_the_more_arrive_and_the_longer_a_start_takes() -> None:
+    def wanted(rate: int, start_s: float) -> int:
+        demand = Demand()
+        demand.started(start_s)
+        for number in range(20 * rate):
+            demand.arrived(now=number / rate)
+        return demand.wanted_idle(now=20.0, minimum=2)
+
+    assert wanted(1, 0.001) == 2
+    assert wanted(10, 0.1) < wanted(50, 0.1) < wanted(50, 0.5)
+    assert wanted(50, 0.5) >= 25
+
+
+def test_a_slow_start_counts_at_once_and_is_forgotten_slowly() -> None:
+    demand = Demand()
+    demand.started(1.0)
+    demand.started(0.1)
+    after_one = demand._start_s
+    for _ in range(50):
+        demand.started(0.1)
+
+    assert after_one == pytest.approx(0.91)
+    assert demand._start_s == pytest.approx(0.1, rel=0.1)
+
+
+def test_the_pool_keeps_what_demand_asks_for() -> None:
+    world = World("a", min_idle=1, max_sessions=50)
+    demand = world.state.templates["a"].demand
+    demand.started(0.5)
+    for number in range(200):
+        demand.arrived(now=number / 20)
+    world.now = 10.0
+
+    assert len(starts(world.tick())) == demand.wanted_idle(now=10.0, minimum=1) > 10
+
+
+# --- shutting down -------------------------------------------------------------------------------
+
+
+def test_shutting_down_refuses_all_waiters_and_stops_all_sessions() -> None:
+    world = World()
+    idle, leased = world.idle("b"), world.lease(1)
+    (starting,) = starts(world.acquire(2))
+    (also_starting,) = starts(world.acquire(3))
+
+    effects = world.state.shut_down(now=0.0)
+
+    assert all(isinstance(error, ShuttingDown) for error in refused(effects).values())
+    assert sorted(refused(effects)) == [2, 3]
+    assert stops(effects) == [idle, leased, starting, also_starting]
+    assert not world.state.finished
+
+
+def test_nothing_is_started_or_handed_out_after_shutting_down() -> None:
+    world = World("a", min_idle=2)
+    session, starting = starts(world.tick())
+    world.started(session)
+    world.state.shut_down(now=0.0)
+
+    assert isinstance(refused(world.acquire(1))[1], ShuttingDown)
+    assert world.tick() == world.started(starting) == world.ended(session) == []
+
+
+def test_a_pool_is_finished_once_its_last_session_is_reaped() -> None:
+    world = World()
+    sessions = [world.lease(waiter) for waiter in (1, 2)]
+    world.state.shut_down(now=0.0)
+    world.ended(sessions[0])
+    assert not world.state.finished
+
+    world.ended(sessions[1])
+
+    assert world.state.finished
+
+
+def test_an_empty_pool_is_finished_at_once() -> None:
+    world = World()
+    world.state.shut_down(now=0.0)
+
+    assert world.state.finished
+
+
+# --- figures -------------------------------------------------------------------------------------
+
+
+def test_the_figures_count_hits_and_misses() -> None:
+    world = World()
+    assert world.state.statistics().hit_rate == 1.0
+    world.idle()
+    world.acquire(1)
+    world.acquire(2)
+
+    figures = world.state.statistics()
+
+    assert (figures.hits, figures.misses) == (1, 2)
+    assert figures.hit_rate == pytest.approx(1 / 3)
+    assert (figures.leased, figures.starting, figures.waiting) == (1, 1, 1)
