@@ -1,7 +1,7 @@
 """One supervised child: what it was declared as, and one incarnation of it.
 
-Owns the child's task, its shield and its address. Must not know its siblings, nor whether it will
-be started again: it reports its end and is forgotten.
+Owns the child's task, its cancel scope and its address. Must not know its siblings, nor whether
+it will be started again: it reports its end and is forgotten.
 """
 
 import logging
@@ -50,13 +50,13 @@ class ChildSpec:
 class ChildRun:
     """One incarnation of a child, from its start to its end.
 
-    It is its own ``task_status``: the child is a shielded task of the supervisor's nursery from
-    the very beginning, so that a start that hangs ends like everything else, by the supervisor.
+    It is its own ``task_status``: the child is a task of the supervisor's service nursery, and so
+    shielded, from the very beginning. A start that hangs ends like all else, by the supervisor.
     """
 
     spec: ChildSpec
     report_end: Callable[["ChildRun"], None]
-    scope: trio.CancelScope = attrs.field(init=False)
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     settled: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set once it has started or ended, whichever is first."""
     ended: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -64,12 +64,7 @@ class ChildRun:
     error: Exception | None = attrs.field(default=None, init=False)
     started_at: float | None = attrs.field(default=None, init=False)
     ended_at: float | None = attrs.field(default=None, init=False)
-    _stopping: bool = attrs.field(default=False, init=False)
     _raises: bool = attrs.field(default=False, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        # The supervisor ends this shield: it cancels the scope when the child's turn has come.
-        self.scope = trio.CancelScope(shield=True)
 
     @property
     def is_up(self) -> bool:
@@ -112,18 +107,16 @@ class ChildRun:
             self.ended_at = trio.current_time()
             self.settled.set()
             self.ended.set()
-        if not self._stopping:
-            self.report_end(self)
+        self.report_end(self)
         # Like any of trio's own, this lets others run, even if the child never did.
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def stop(self, *, for_good: bool) -> Ending:
-        """Ask, wait, cancel, wait: at most twice ``shutdown_s`` in all. Its end is not reported.
+        """Ask, wait, cancel, wait: at most twice ``shutdown_s`` in all.
 
         ``for_good``: what the child raises from now on is raised in the nursery, rather than
         logged, since no supervision follows that could make up for it.
         """
-        self._stopping = True
         self._raises = for_good
         return await ask_then_cancel(
             ask=self.spec.stop if self.is_up else None,

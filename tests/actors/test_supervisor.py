@@ -253,14 +253,33 @@ async def test_two_crashes_at_the_same_moment_are_one_restart_of_the_group(
     supervisor = Supervisor(
         [child("a", recorder, lifetimes_s=[1]), child("b", recorder, lifetimes_s=[1])],
         strategy=strategy,
-        intensity=OFTEN,
+        # Under rest-for-one the later child's end may be answered first, and then both count.
+        intensity=RestartIntensity() if strategy is Strategy.ALL_FOR_ONE else OFTEN,
         backoff=NO_BACKOFF,
     )
 
     await run_for(supervisor, 4)
 
-    # Whichever end is answered first: ends come before starts.
     assert supervisor.statistics().restarts == {"a": 1, "b": 1}
+
+
+async def test_a_child_that_waits_for_its_restart_is_not_started_sooner_with_a_group(
+    autojump_clock: MockClock,
+) -> None:
+    recorder = Recorder()
+    chances = iter([0.0, 0.9])
+    supervisor = Supervisor(
+        [child("a", recorder, lifetimes_s=[2]), child("b", recorder, lifetimes_s=[1])],
+        strategy=Strategy.REST_FOR_ONE,
+        intensity=OFTEN,
+        backoff=Backoff(initial_s=10, factor=1, max_s=10, jitter=1),
+        random=lambda: next(chances),
+    )
+
+    await run_for(supervisor, 20)
+
+    starts = [event for event in recorder.timed if event[2] == "started"]
+    assert starts[2:] == [(pytest.approx(3), "a", "started"), (11, "b", "started")]
 
 
 async def test_a_failed_restart_counts_as_one_more_crash(autojump_clock: MockClock) -> None:

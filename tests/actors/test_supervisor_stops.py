@@ -236,7 +236,8 @@ async def test_a_start_that_hangs_is_ended_by_a_stop(autojump_clock: MockClock) 
         finally:
             recorder.record("b", "cancelled")
 
-    supervisor = Supervisor([SlowToEnd("a", recorder).spec(), ChildSpec("b", hang)])
+    hanging = ChildSpec("b", hang, stop=lambda: recorder.record("b", "asked too early"))
+    supervisor = Supervisor([SlowToEnd("a", recorder).spec(), hanging])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(supervisor.run)
         await trio.sleep(3)
