@@ -205,7 +205,8 @@ class Interrupts:
             _c_signal(number, self._handler)
             self._user_handlers[number] = handler
         else:
-            _c_signal(number, handler)
+            # An int: the C function knows SIG_IGN and SIG_DFL by identity, not as enum members.
+            _c_signal(number, int(handler))
             self._user_handlers.pop(number, None)
 
     def _wrap_signal_module(self) -> None:
