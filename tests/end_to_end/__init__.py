@@ -1,0 +1,1 @@
+"""End-to-end tests: real workers, the public interface, nothing replaced."""
