@@ -4,15 +4,16 @@ Owns what is undone in such a child. Must not know executions.
 """
 
 import os
-from collections.abc import Callable
+from faulthandler import unregister
 from posix import _exit, close
+from signal import SIGUSR1
 from typing import NoReturn
 
 from .interrupts import Interrupts
 from .link import Link
 from .streams import Output
 from .tracebacks import exit_status, print_exception
-from .values import is_a
+from .values import is_a, safe_str
 
 _register_at_fork = os.register_at_fork
 
@@ -23,7 +24,6 @@ def disown_children(
     link: Link,
     interrupts: Interrupts,
     descriptors: tuple[int, ...],
-    before_close: Callable[[], None],
 ) -> None:
     """From now on a forked child writes to 1 and 2, and holds none of the descriptors."""
 
@@ -31,7 +31,8 @@ def disown_children(
         output.detach()
         link.close()
         interrupts.abandon()
-        before_close()
+        # The stacks would be written to whatever gets the closed descriptor's number.
+        unregister(SIGUSR1)
         for descriptor in descriptors:
             try:
                 close(descriptor)
@@ -49,5 +50,8 @@ def leave_forked_child(output: Output, error: BaseException | None) -> NoReturn:
         status = exit_status(error)
         if not is_a(error, SystemExit):
             print_exception(error)
+        elif status == 1 and not is_a(error.args[0], int):
+            # What a script's sys.exit("why") says.
+            output.stderr.write(safe_str(error) + "\n")
     output.flush()
     _exit(status)

@@ -30,6 +30,7 @@ from .stdin import Questions, install_stdin
 from .streams import Output
 from .tracebacks import print_exception
 
+PROTOCOL_VERSION = 1
 CONTROL_PAGE_BYTES = 8192
 STACK_DUMP_OFFSET = 4096
 CAPABILITIES = ("await", "complete", "display", "input", "inspect", "interrupt", "is_complete")
@@ -98,7 +99,6 @@ def run_worker(*, read_fd: int = 3, write_fd: int = 3, control_fd: int | None = 
         link=link,
         interrupts=interrupts,
         descriptors=tuple(descriptors),
-        before_close=_unregister_stack_dump if control_fd is not None else _do_nothing,
     )
     runner = Runner(
         namespace=prepared.namespace,
@@ -107,16 +107,7 @@ def run_worker(*, read_fd: int = 3, write_fd: int = 3, control_fd: int | None = 
         interrupts=interrupts,
         run_in_loop=loops.run,
     )
-    link.send(
-        {
-            "type": "ready",
-            "protocol": [1],
-            "language": "python",
-            "version": "{}.{}.{}".format(*sys.version_info),
-            "pid": getpid(),
-            "capabilities": list(CAPABILITIES),
-        }
-    )
+    link.send(_ready_message())
     server = Server(
         link=link,
         runner=runner,
@@ -169,12 +160,15 @@ def _map_control_page(control_fd: int | None) -> Any:
     return memoryview(page).cast("Q")
 
 
-def _unregister_stack_dump() -> None:
-    faulthandler.unregister(SIGUSR1)
-
-
-def _do_nothing() -> None:
-    """Without a control page there is nothing to undo."""
+def _ready_message() -> dict[str, Any]:
+    return {
+        "type": "ready",
+        "protocol": [PROTOCOL_VERSION],
+        "language": "python",
+        "version": "{}.{}.{}".format(*sys.version_info),
+        "pid": getpid(),
+        "capabilities": list(CAPABILITIES),
+    }
 
 
 def _separate_stdio() -> tuple[int, int]:

@@ -150,10 +150,11 @@ def test_a_forked_child_prints_to_the_pipes_and_never_to_the_link() -> None:
     code = """
 import os, sys
 print('before', end='')
-for way in ('falls out', 'raises'):
+for way in ('falls out', 'raises', 'exits'):
     if not (pid := os.fork()):
         print('child ' + way)
         if way == 'raises': raise RuntimeError('in the child')
+        if way == 'exits': sys.exit('says why')
         break
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
@@ -162,9 +163,10 @@ for way in ('falls out', 'raises'):
         assert worker.run("1 + 1").value == 2
         out, err = worker.close()
 
-    assert execution.text() == "before0\n1\n"
-    assert out == "child falls out\nchild raises\n"
+    assert execution.text() == "before0\n1\n1\n"
+    assert out == "child falls out\nchild raises\nchild exits\n"
     assert "RuntimeError: in the child" in err
+    assert err.endswith("says why\n")
     assert "pyrepl3" not in err
 
 
