@@ -147,8 +147,8 @@ def ring(*_): raise Alarm
 signal.signal(signal.SIGALRM, ring)
 rings = 0
 for _ in range(50):
-    signal.setitimer(signal.ITIMER_REAL, 0.001)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
         while True: print('tick')
     except Alarm:
         rings += 1
