@@ -92,6 +92,19 @@ def test_what_a_dead_worker_leaves_is_killed(spawn: str, make: str) -> None:
         assert bystander.run("1 + 1") == 2
 
 
+def test_the_daemon_of_a_live_worker_survives_the_death_of_a_sibling(
+    zygote: DrivenZygote,
+) -> None:
+    worker, sibling = zygote.start(), zygote.start()
+    daemon = worker.run(f"import os, time\n{ORPHANS['a daemon']}\npid")
+    sibling.begin("import os; os._exit(0)")
+    zygote.exit_of(sibling)
+
+    # The zygote answers only after it has looked for orphans.
+    assert zygote.start().run("1 + 1") == 2
+    assert is_alive(daemon)
+
+
 def test_a_tree_of_orphans_is_killed_to_the_last(zygote: DrivenZygote) -> None:
     """Each of them left its group, and each is adopted only when its parent is killed."""
     worker = zygote.start()
