@@ -1,0 +1,1 @@
+"""The command ``pyrepl3``: a REPL, scripts as python runs them, and what this machine offers."""

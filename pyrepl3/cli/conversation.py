@@ -1,0 +1,72 @@
+"""Follows one execution at the terminal: shows what it prints, answers what it asks.
+
+Owns how each event is shown. Must not know what runs, nor what its end means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import attrs
+
+from pyrepl3.cli import standard_output
+from pyrepl3.cli.standard_input import LineReader, has_controlling_terminal, hidden_line
+from pyrepl3.errors import AlreadyAnswered, SessionLost
+from pyrepl3.events import Display, Error, Event, Gap, InputRequested, Output, Result
+
+
+class ShowsDisplays(Protocol):
+    """Whatever can show rich output."""
+
+    async def show(self, display: Display) -> None:
+        """Show one."""
+
+
+@attrs.define(eq=False)
+class Conversation:
+    """The terminal's side of a session."""
+
+    displays: ShowsDisplays
+    reader: LineReader = attrs.field(factory=LineReader)
+    _ends_line: bool = attrs.field(default=True, init=False)
+    """Whether what was printed last ended its line."""
+
+    async def follow(self, events: AsyncIterator[Event]) -> Result | Error:
+        """Show the events of an execution to its end, which is returned."""
+        async for event in events:
+            if isinstance(event, Result | Error):
+                return event
+            await self._take(event)
+        raise AssertionError("an execution ends with a Result or an Error")
+
+    async def begin_line(self) -> None:
+        """Make sure that what comes next starts a line."""
+        if not self._ends_line:
+            await standard_output.write("stdout", "\n")
+            self._ends_line = True
+
+    async def _take(self, event: Event) -> None:
+        if isinstance(event, Output):
+            await standard_output.write(event.stream, event.data)
+            self._ends_line = event.data.endswith("\n")
+        elif isinstance(event, Display):
+            await self.displays.show(event)
+        elif isinstance(event, Gap):
+            await standard_output.write(
+                "stderr", f"\n[{event.bytes} bytes of output were left out here]\n"
+            )
+        elif isinstance(event, InputRequested):
+            await self._answer(event)
+
+    async def _answer(self, request: InputRequested) -> None:
+        if request.password and has_controlling_terminal():
+            line = await hidden_line(request.prompt)
+        else:
+            await standard_output.write("stdout", request.prompt)
+            line = await self.reader.line()
+            self._ends_line = line is not None
+        try:
+            await request.respond(line)
+        except (AlreadyAnswered, SessionLost):
+            return  # the execution has ended, and its last event says how

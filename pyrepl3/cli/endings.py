@@ -1,0 +1,56 @@
+"""What the end of an execution means to whoever started the command.
+
+Pure: events in, exit statuses and sentences out.
+"""
+
+from __future__ import annotations
+
+import signal
+
+from pyrepl3.errors import Code
+from pyrepl3.events import Error, Result
+
+FAILED = 1
+MISUSED = 2
+INTERRUPTED = 128 + signal.SIGINT
+
+
+def status_of(ending: Result | Error) -> int:
+    """The exit status that python would have."""
+    if isinstance(ending, Result):
+        return 0
+    if ending.exit_status is not None:
+        return ending.exit_status
+    number = _signal_of(ending)
+    if number is not None:
+        return 128 + number
+    status = ending.details.get("exit_status")
+    if isinstance(status, int):
+        return status
+    # Not its code: that says what it was asked for, also where it went on and failed elsewhere.
+    return INTERRUPTED if ending.name == "KeyboardInterrupt" else FAILED
+
+
+def is_death(ending: Result | Error) -> bool:
+    """Whether the session's process ended with it."""
+    return isinstance(ending, Error) and ending.state == "lost"
+
+
+def describe_death(ending: Error) -> str:
+    """How the process ended, for a sentence about it."""
+    number = _signal_of(ending)
+    if number is not None and ending.code == Code.WORKER_DIED:
+        name = ending.details["signal"]
+        return f"its process was killed by {name} ({signal.strsignal(number) or 'unknown'})"
+    return ending.value or ending.name
+
+
+def _signal_of(ending: Error) -> int | None:
+    """The number of the signal that the report of a death names."""
+    name = ending.details.get("signal")
+    if not isinstance(name, str):
+        return None
+    if name in signal.Signals.__members__:
+        return signal.Signals[name].value
+    number = name.removeprefix("signal ")
+    return int(number) if number.isdigit() else None

@@ -1,0 +1,60 @@
+"""What the command says about itself. Text only."""
+
+HELP = """\
+PyREPL3 runs Python in a session: a process of its own, watched over by this command.
+
+Usage:
+  pyrepl3                          a prompt, on a terminal; otherwise run what is piped in
+  pyrepl3 -c CODE [ARGUMENT...]    run code
+  pyrepl3 run FILE [ARGUMENT...]   run a script
+  pyrepl3 - [ARGUMENT...]          run the standard input
+  pyrepl3 doctor [--json]          what this machine offers, and whether sessions start
+  pyrepl3 --help | --version
+
+Try:
+  pyrepl3 -c 'import sys; print(sys.argv)' one two
+  echo 'print(6 * 7)' | pyrepl3
+  pyrepl3 run examples/quickstart.py
+  pyrepl3 doctor
+
+At the prompt:
+  Enter       runs the code when it is complete; otherwise it begins the next line, indented
+  Tab         completes from what the session holds now
+  ?name       shows signature and docstring (name? does, too)
+  Ctrl-C      clears the line; while code runs: interrupts it and keeps the variables.
+              Once more, where it does not stop: ends its session in 3 seconds
+  Ctrl-D      leaves, as exit() and quit() do, with their status
+  Plots and pictures are saved as files, whose paths are printed: a terminal cannot draw them.
+  Lines are kept in $XDG_STATE_HOME/pyrepl3/history (~/.local/state/pyrepl3/history),
+  readable by you alone. NO_COLOR=1 turns colours off.
+
+Scripts run as python runs them: arguments, environment, directory, standard streams, tracebacks,
+exit handlers. No deadline and no limit is added. What differs: processes that a script leaves
+behind end with it, and `await` works at the top level.
+
+Exit status: python's. 0; 1 after an uncaught exception; what sys.exit() was given; 2 for a command
+line that cannot be understood, or a file that cannot be read; 130 after Ctrl-C; 128 + N when
+signal N ended the script.
+"""
+
+BANNER = """\
+PyREPL3 {version}, Python {python}, in process {pid}
+?name inspects, Tab completes, Ctrl-C interrupts, Ctrl-D leaves. Plots are saved in {pictures}
+"""
+
+EMPTY_INTERRUPT = "Ctrl-D or exit() leaves.\n"
+
+INTERRUPT_WAITS = """
+The code has not stopped yet; it was asked to, and may be busy where it cannot hear it.
+Ctrl-C once more ends its process, and its variables are lost then.
+"""
+
+INTERRUPTING_AGAIN = """\
+
+The code has not stopped yet. In {grace_s:g} s its process is ended, and its variables are lost.
+"""
+
+SESSION_LOST = """\
+The session is lost, and its variables with it: {cause}.
+A new session is open; it starts empty.
+"""
