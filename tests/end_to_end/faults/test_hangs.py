@@ -214,24 +214,29 @@ async def test_a_question_that_nobody_can_answer_is_an_end_of_file(code: str) ->
         assert caught.logs.stdout == "nobody\n"
 
 
-async def test_a_thread_that_prints_after_the_reply_is_told_with_the_next_execution() -> None:
+async def test_a_thread_that_prints_after_the_reply_is_told_with_the_next_execution(
+    tmp_path: Path,
+) -> None:
     """Row 22. Tagged as background."""
-    code = "import threading\nthreading.Timer(0.05, print, ['late']).start()"
+    done = tmp_path / "done"
+    code = f"""if True:
+        import threading
+        def late():
+            print('late')
+            open({str(done)!r}, 'w').close()
+        threading.Timer(0.05, late).start()
+    """
     async with watched_supervisor() as supervisor, supervisor.session() as session:
         first = await follow(session, code)
+        await eventually(done.exists)
+        second = await follow(session, "print('next')")
+
         assert first.text() == ""
-        told: list[pyrepl3.Output] = []
-
-        async def heard() -> bool:
-            second = await follow(session, "print('next')")
-            told.extend(each for each in second.events if isinstance(each, pyrepl3.Output))
-            return any(each.background for each in told)
-
-        with trio.fail_after(BOUND_S):
-            while not await heard():
-                await trio.sleep(0.02)
-        assert {each.data for each in told if each.background} == {"late\n"}
-        assert {each.data for each in told if not each.background} == {"next\n"}
+        outputs = [event for event in second.events if isinstance(event, pyrepl3.Output)]
+        assert [(each.data, each.background) for each in outputs] == [
+            ("late\n", True),
+            ("next\n", False),
+        ]
 
 
 async def test_what_is_printed_between_executions_is_bounded(tmp_path: Path) -> None:
