@@ -77,10 +77,13 @@ class Runner:
         self._sources = Sources()
         self._context = copy_context()
         self._pid = getpid()
+        self._count = 0
 
     def execute(self, request: Message) -> Message:
         """Run the code of an `execute`; the message that ends it, for the caller to send."""
         execution, number = request["execution"], request["number"]
+        if not request.get("silent"):
+            self._count += 1
         started_s, cpu_started_s = perf_counter(), process_time()
         self._output.tag(execution)
         self._questions.begin(execution, allow_input=request.get("allow_input", False))
@@ -95,7 +98,7 @@ class Runner:
             self._interrupts.end()
             self._questions.end()
         message["execution"] = execution
-        message["execution_count"] = number
+        message["execution_count"] = self._count
         message["duration_s"] = perf_counter() - started_s
         message["usage"] = {
             "cpu_s": process_time() - cpu_started_s,
@@ -110,7 +113,7 @@ class Runner:
         self._output.tag(None)
 
     def _run(self, request: Message) -> Message:
-        filename = request.get("filename") or f"<cell {request['number']}>"
+        filename = request.get("filename") or f"<cell {self._count}>"
         source = request["code"]
         kept = self._sources.keep(filename, source)
         try:
