@@ -113,7 +113,9 @@ class Runner:
         self._output.tag(None)
 
     def _run(self, request: Message) -> Message:
-        filename = request.get("filename") or f"<cell {self._count}>"
+        silent = bool(request.get("silent"))
+        own_name = f"<silent {request['number']}>" if silent else f"<cell {self._count}>"
+        filename = request.get("filename") or own_name
         source = request["code"]
         kept = self._sources.keep(filename, source)
         try:
@@ -126,7 +128,7 @@ class Runner:
             value = self._run_cell(cell)
             if getpid() != self._pid:
                 leave_forked_child(self._output, None)
-            message = self._success(None if request.get("silent") else value)
+            message = self._success(None if silent else value)
             for hook in DISPLAYS.after_cell:
                 call_user(hook)
             return message
