@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 
-from pyrepl3.cli import standard_output
+from pyrepl3.cli import descriptors
 
 
 def wants_colour(descriptor: int) -> bool:
     """Whether what is written there may be coloured."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
-    return standard_output.is_terminal(descriptor)
+    return descriptors.is_terminal(descriptor)
 
 
 def coloured_traceback(text: str) -> str:
     """A traceback for the standard error."""
-    if not wants_colour(standard_output.STDERR):
+    if not wants_colour(descriptors.STDERR):
         return text
     from pygments import highlight  # type: ignore[import-untyped]
     from pygments.formatters import TerminalFormatter  # type: ignore[import-untyped]

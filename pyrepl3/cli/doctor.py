@@ -5,15 +5,13 @@ Owns the report. Must not know how a thing is probed.
 
 from __future__ import annotations
 
-import os
-
 import attrs
 import trio
 
-from pyrepl3.cli import standard_output
-from pyrepl3.cli.endings import FAILED
+from pyrepl3.cli import descriptors
 from pyrepl3.cli.probes import Check, probe_machine
 from pyrepl3.cli.service import open_service
+from pyrepl3.cli.statuses import FAILED
 from pyrepl3.errors import PyreplError
 
 SESSION_S = 60.0
@@ -24,9 +22,7 @@ def examine(*, as_json: bool) -> int:
     session = _probe_session()
     checks = [session, *probe_machine()]
     text = _as_json(checks) if as_json else _as_text(checks)
-    try:
-        os.write(standard_output.STDOUT, text.encode())
-    except OSError:
+    if not descriptors.say(text, descriptors.STDOUT):
         return FAILED
     return 0 if session.ok else FAILED
 

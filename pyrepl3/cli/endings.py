@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import signal
 
+from pyrepl3.cli.statuses import FAILED, INTERRUPTED
 from pyrepl3.errors import Code
 from pyrepl3.events import Error, Result
-
-FAILED = 1
-MISUSED = 2
-INTERRUPTED = 128 + signal.SIGINT
 
 
 def status_of(ending: Result | Error) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
-from pyrepl3.cli import standard_output
+from pyrepl3.cli import descriptors
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
@@ -44,6 +44,6 @@ def open_history() -> History:
         finally:
             os.close(descriptor)
     except (OSError, RuntimeError) as error:
-        standard_output.say(f"pyrepl3: lines are not kept this time: {error}\n")
+        descriptors.say(f"pyrepl3: lines are not kept this time: {error}\n")
         return InMemoryHistory()
     return PrivateHistory(str(path))

@@ -6,36 +6,50 @@ Imports what it needs when it is needed, as starting fast is most of what a comm
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from functools import partial
 
-from pyrepl3.cli import arguments, standard_output
-from pyrepl3.cli.endings import FAILED, INTERRUPTED, MISUSED
+from pyrepl3.cli import arguments, descriptors
+from pyrepl3.cli.statuses import FAILED, INTERRUPTED, MISUSED
 from pyrepl3.errors import PyreplError
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Do what the command line says; the exit status."""
-    standard_output.fill_closed_descriptors()
+    """Do what the command line says; the exit status.
+
+    Without ``words`` the command line is this process's own, and the process ends here.
+    """
+    if words is not None:
+        return _guarded(words)
+    # Nothing that an import makes is garbage: looking for some takes a tenth of the start.
+    gc.disable()
+    status = _guarded(sys.argv[1:])
+    # Everything has ended and is written; python would take its own modules apart for 10 ms.
+    os._exit(status)
+
+
+def _guarded(words: Sequence[str]) -> int:
+    descriptors.fill_closed_descriptors()
     try:
-        return _serve(arguments.parse(sys.argv[1:] if words is None else words))
+        return _serve(arguments.parse(words))
     except arguments.UsageError as error:
-        standard_output.say(f"pyrepl3: {error.what}\n  {error.how}\n")
+        descriptors.say(f"pyrepl3: {error.what}\n  {error.how}\n")
         return MISUSED
     except PyreplError as error:
-        standard_output.say(
+        descriptors.say(
             f"pyrepl3: {error.what}\n  why: {error.why}\n  how: {error.how}\n  code: {error.code}\n"
         )
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BaseException:
+        import traceback
 
-
-def console() -> NoReturn:
-    """`main` as a process of its own."""
-    sys.exit(main())
+        descriptors.say("pyrepl3: this is a bug in PyREPL3\n" + traceback.format_exc())
+        return FAILED
 
 
 def _serve(command: arguments.Command) -> int:
@@ -51,10 +65,12 @@ def _serve(command: arguments.Command) -> int:
         case arguments.Doctor():
             from pyrepl3.cli.doctor import examine
 
+            gc.enable()
             return examine(as_json=command.as_json)
         case arguments.Interact() if _at_terminal():
             from pyrepl3.cli.prompt_loop import interact
 
+            gc.enable()
             return interact()
     return _run(command)
 
@@ -65,32 +81,32 @@ def _run(command: arguments.Command) -> int:
     read: Callable[[], programs.Program]
     match command:
         case arguments.RunCode():
-            read = lambda: programs.from_code(command.code, command.arguments)  # noqa: E731
+            read = partial(programs.from_code, command.code, command.arguments)
         case arguments.RunFile():
-            read = lambda: programs.from_file(command.path, command.arguments)  # noqa: E731
+            read = partial(programs.from_file, command.path, command.arguments)
         case arguments.RunInput():
-            read = lambda: programs.from_standard_input(("-", *command.arguments))  # noqa: E731
+            read = partial(programs.from_standard_input, ("-", *command.arguments))
         case _:
-            read = lambda: programs.from_standard_input(("",))  # noqa: E731
+            read = partial(programs.from_standard_input, ("",))
     try:
         program = read()
     except programs.ProgramUnreadable as error:
-        standard_output.say(error.message + "\n")
+        descriptors.say(error.message + "\n")
         return error.status
     import trio
 
     from pyrepl3.cli.scripts import run_program
 
+    gc.freeze()
+    gc.enable()
     return trio.run(run_program, program)
 
 
 def _print(text: str) -> int:
-    try:
-        os.write(standard_output.STDOUT, text.encode())
-    except OSError:
-        return FAILED
-    return 0
+    return 0 if descriptors.say(text, descriptors.STDOUT) else FAILED
 
 
 def _at_terminal() -> bool:
-    return standard_output.is_terminal(0) and standard_output.is_terminal(1)
+    return descriptors.is_terminal(descriptors.STDIN) and descriptors.is_terminal(
+        descriptors.STDOUT
+    )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from pyrepl3.cli.standard_input import read_all
+from pyrepl3.cli.descriptors import read_all
 
 
 class ProgramUnreadable(Exception):

@@ -14,7 +14,7 @@ import trio
 
 from actors import open_body_nursery
 from pyrepl3 import __version__
-from pyrepl3.cli import standard_output
+from pyrepl3.cli import descriptors, standard_output
 from pyrepl3.cli.colours import coloured_traceback
 from pyrepl3.cli.conversation import Conversation
 from pyrepl3.cli.endings import describe_death, is_death, status_of
@@ -83,7 +83,7 @@ class _PromptLoop:
             try:
                 return await self._converse(session)
             except SessionLost as error:
-                standard_output.say(SESSION_LOST.format(cause=error.why))
+                descriptors.say(SESSION_LOST.format(cause=error.why))
                 return None
 
     async def _greet(self, session: Session) -> None:
@@ -112,7 +112,7 @@ class _PromptLoop:
             if isinstance(ending, Result):
                 await self._show_value(ending)
             elif is_death(ending):
-                standard_output.say(SESSION_LOST.format(cause=describe_death(ending)))
+                descriptors.say(SESSION_LOST.format(cause=describe_death(ending)))
                 return None
             elif ending.exit_status is not None:
                 return await self._leave(session, ending.exit_status, "".join(ending.traceback))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import attrs
 import trio
 
-from pyrepl3.cli import standard_output
+from pyrepl3.cli import descriptors
 from pyrepl3.cli.signals import FOR_EVER_S
 from pyrepl3.cli.texts import INTERRUPT_WAITS, INTERRUPTING_AGAIN
 from pyrepl3.client.session import Session
@@ -62,7 +62,7 @@ class PromptSignals:
             if count == 1:
                 await self._interrupt_first(session)
             elif count == 2:
-                standard_output.say(INTERRUPTING_AGAIN.format(grace_s=SECOND_GRACE_S))
+                descriptors.say(INTERRUPTING_AGAIN.format(grace_s=SECOND_GRACE_S))
                 await session.interrupt(grace_s=SECOND_GRACE_S)
             else:
                 await session.interrupt(grace_s=THIRD_GRACE_S)
@@ -77,7 +77,7 @@ class PromptSignals:
             async def hint() -> None:
                 await trio.sleep(HINT_S)
                 if self._session is session and (execution, 1) == (self._executions, self._count):
-                    standard_output.say(INTERRUPT_WAITS)
+                    descriptors.say(INTERRUPT_WAITS)
 
             nursery.start_soon(hint)
             await session.interrupt(grace_s=FOR_EVER_S)

@@ -10,12 +10,13 @@ import attrs
 import trio
 
 from actors import open_body_nursery
-from pyrepl3.cli import standard_output
+from pyrepl3.cli import descriptors, standard_output
 from pyrepl3.cli.conversation import Conversation
-from pyrepl3.cli.endings import FAILED, describe_death, is_death, status_of
+from pyrepl3.cli.endings import describe_death, is_death, status_of
 from pyrepl3.cli.programs import Program
 from pyrepl3.cli.service import open_service
 from pyrepl3.cli.signals import ProgramSignals, caught_signals
+from pyrepl3.cli.statuses import FAILED
 from pyrepl3.cli.surroundings import finish_code, prepare_program
 from pyrepl3.client.session import Session
 from pyrepl3.events import Display, Error, Result
@@ -79,7 +80,7 @@ class _ProgramRun:
             return self._died(finished)
         if finished.exit_status is None:
             # The program broke what would have told of it.
-            standard_output.say(report or "".join(finished.traceback))
+            descriptors.say(report or "".join(finished.traceback))
             return status_of(ending)
         return finished.exit_status
 
@@ -87,10 +88,10 @@ class _ProgramRun:
         assert isinstance(ending, Error)
         status = status_of(ending)
         if ending.details.get("exit_status") is None:
-            standard_output.say(f"pyrepl3: the script has ended: {describe_death(ending)}\n")
+            descriptors.say(f"pyrepl3: the script has ended: {describe_death(ending)}\n")
         return status
 
     def _not_prepared(self, error: Error) -> int:
-        standard_output.say("pyrepl3: the session could not be prepared for the script\n")
-        standard_output.say("".join(error.traceback) or f"{describe_death(error)}\n")
+        descriptors.say("pyrepl3: the session could not be prepared for the script\n")
+        descriptors.say("".join(error.traceback) or f"{describe_death(error)}\n")
         return FAILED

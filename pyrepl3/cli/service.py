@@ -25,7 +25,7 @@ def command_config() -> Config:
             acquire_timeout_s=START_TIMEOUT_S,
             start_timeout_s=START_TIMEOUT_S,
         ),
-        templates={DEFAULT_TEMPLATE: Template(env=dict(os.environ), cwd=os.getcwd())},
+        templates={DEFAULT_TEMPLATE: Template(env=dict(os.environ), cwd=_directory())},
         limits=Limits(
             memory_bytes=None,
             execution_timeout_s=None,
@@ -41,3 +41,11 @@ async def open_service() -> AsyncGenerator[Supervisor]:
     """Run the supervisor for the length of the block."""
     async with open_supervisor(command_config()) as supervisor:
         yield supervisor
+
+
+def _directory() -> str | None:
+    """The working directory; None, for the one that is inherited, where it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None

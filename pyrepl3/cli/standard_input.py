@@ -13,17 +13,9 @@ from contextlib import contextmanager
 import attrs
 import trio
 
-READ_BYTES = 64 * 2**10
-STDIN = 0
+from pyrepl3.cli.descriptors import READ_BYTES, STDIN
+
 CONTROLLING_TERMINAL = "/dev/tty"
-
-
-def read_all() -> bytes:
-    """Everything, to the end of the input."""
-    pieces = []
-    while data := os.read(STDIN, READ_BYTES):
-        pieces.append(data)
-    return b"".join(pieces)
 
 
 async def _wait_readable(descriptor: int) -> None:

@@ -10,9 +10,9 @@ import os
 
 import trio
 
+from pyrepl3.cli.descriptors import STDERR, STDOUT
 from pyrepl3.events import Stream
 
-STDOUT, STDERR = 1, 2
 ROOM_BYTES = 4096
 """PIPE_BUF: what a writable pipe takes without blocking."""
 
@@ -34,29 +34,3 @@ async def write(stream: Stream, text: str) -> None:
             data = data[os.write(descriptor, data[:size]) :]
     except OSError:
         return
-
-
-def say(text: str) -> None:
-    """Write a message of the command itself to the standard error."""
-    try:
-        os.write(STDERR, text.encode("utf-8", "backslashreplace"))
-    except OSError:
-        # There is nobody to tell.
-        return
-
-
-def is_terminal(descriptor: int) -> bool:
-    """Whether this descriptor is a terminal; False where it is closed."""
-    try:
-        return os.isatty(descriptor)
-    except OSError:
-        return False
-
-
-def fill_closed_descriptors() -> None:
-    """Put /dev/null where 0, 1 or 2 is closed, before something else gets that number."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)

@@ -12,7 +12,7 @@ from typing import Any
 
 import trio
 
-from pyrepl3.cli import standard_output
+from pyrepl3.cli import descriptors
 from pyrepl3.cli.handover import CAN_HAND_OVER, open_handover
 from pyrepl3.cli.programs import Program
 from pyrepl3.cli.standard_input import has_controlling_terminal
@@ -37,7 +37,7 @@ _FINISH = "__import__('sys').modules[{name!a}].finish({report!a})"
 
 async def prepare_program(session: Session, program: Program) -> Execution:
     """Make the session what python makes of itself before this program begins."""
-    terminals = [name for number, name in enumerate(STREAMS) if standard_output.is_terminal(number)]
+    terminals = [name for number, name in enumerate(STREAMS) if descriptors.is_terminal(number)]
     handed = [name for name in STREAMS if name not in terminals] if CAN_HAND_OVER else []
     arguments: dict[str, Any] = {
         "argv": program.argv,
@@ -55,8 +55,8 @@ async def prepare_program(session: Session, program: Program) -> Execution:
     with open_handover() as handover:
         arguments["rendezvous"] = handover.name
         async with trio.open_nursery() as nursery:
-            descriptors = [STREAMS.index(name) for name in handed]
-            nursery.start_soon(lambda: handover.serve(descriptors, pid=session.pid))
+            numbers = [STREAMS.index(name) for name in handed]
+            nursery.start_soon(lambda: handover.serve(numbers, pid=session.pid))
             execution = await _install(session, arguments)
             nursery.cancel_scope.cancel()
     return execution
