@@ -14,6 +14,8 @@ RATE_MEMORY_S = 2.0
 SIGMAS = 4.0
 """Arrivals while a replacement starts are Poisson: mean plus this many standard deviations
 leaves fewer than 1 in 1,000 acquisitions without a warm session (measured in simulation)."""
+RARE = 0.001
+"""So few arrivals while a replacement starts that none needs to wait there for them."""
 START_TIME_MEMORY = 0.9
 
 
@@ -42,6 +44,8 @@ class Demand:
     def wanted_idle(self, *, now: float, minimum: int) -> int:
         """Idle sessions that will do, at this rate, until a replacement is ready."""
         expected = self.rate(now=now) * self._start_s
+        if expected < RARE:
+            return minimum
         return max(minimum, math.ceil(expected + SIGMAS * math.sqrt(expected)))
 
     def _decayed(self, now: float) -> float:
