@@ -583,6 +583,15 @@ def test_more_idle_sessions_are_wanted_the_more_arrive_and_the_longer_a_start_ta
     assert wanted(50, 0.5) >= 25
 
 
+def test_no_more_than_the_minimum_is_wanted_once_nobody_comes() -> None:
+    demand = Demand()
+    demand.started(0.1)
+    demand.arrived(now=0.0)
+
+    assert [demand.wanted_idle(now=now, minimum=0) for now in (0.0, 60.0)] == [1, 0]
+    assert demand.wanted_idle(now=60.0, minimum=2) == 2
+
+
 def test_a_slow_start_counts_at_once_and_is_forgotten_slowly() -> None:
     demand = Demand()
     demand.started(1.0)
