@@ -151,7 +151,9 @@ class Supervisor:
             await session.open()
             yield session
         finally:
-            await self._leasing.release(lease, used=session.touched)
+            used = session.touched
+            session.end()
+            await self._leasing.release(lease, used=used)
 
     def statistics(self) -> Statistics:
         """How the service stands now, as a frozen object."""

@@ -27,6 +27,12 @@ class SessionRequests:
 
     lease: Lease
     _cause: str | None = attrs.field(default=None, init=False)
+    _over: bool = attrs.field(default=False, init=False)
+
+    def end(self) -> None:
+        """The lease is over: whoever still holds it reaches nobody, and not the next caller."""
+        self._cause = "it was given back"
+        self._over = True
 
     async def execute(self, request: Execute) -> None:
         """Send it; its events come on its own channel. Raises SessionLost."""
@@ -34,6 +40,7 @@ class SessionRequests:
 
     async def ask(self, make_message: Callable[[Reply[T]], SessionMessage]) -> T:
         """Send a question and wait for its answer. Raises SessionLost, or what it failed with."""
+        self._check()
         try:
             return await ask(self.lease.address, make_message)
         except (ActorGone, NoReply) as error:
@@ -60,7 +67,12 @@ class SessionRequests:
                 return _session_lost("its process has ended")
         return _session_lost(self._cause)
 
+    def _check(self) -> None:
+        if self._over:
+            raise self.lost()
+
     async def _send(self, message: SessionMessage) -> None:
+        self._check()
         try:
             try:
                 self.lease.address.send_nowait(message)

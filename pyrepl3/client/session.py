@@ -178,6 +178,11 @@ class Session:
 
     # --- the way to the session's actor ---------------------------------------------------------
 
+    def end(self) -> None:
+        """The lease is over: every request raises SessionLost from now on."""
+        self._untouched = False
+        self._requests.end()
+
     async def open(self) -> None:
         """Apply this session's settings; on another process where the first had died idle.
 
