@@ -224,6 +224,8 @@ class Release:
 
     session: str
     used: bool
+    taken: Reply[None] | None = None
+    """Answered when the pool counts it as leased no more."""
 
 
 @attrs.frozen

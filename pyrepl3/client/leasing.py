@@ -57,8 +57,15 @@ class Leasing:
             raise
 
     async def release(self, lease: Lease, *, used: bool) -> None:
-        """Give a session back; it is discarded if it was used. Not to be cancelled: bounded."""
-        await self._notify(Release(lease.session, used))
+        """Give a session back; it is discarded if it was used. Not to be cancelled: bounded.
+
+        When this returns the pool has taken it, so its statistics no longer count it as leased.
+        """
+        with trio.CancelScope(deadline=trio.current_time() + GIVE_BACK_S, shield=True):
+            try:
+                await ask(self.pool(), lambda taken: Release(lease.session, used, taken))
+            except Gone:
+                return  # the pool has ended, and its sessions with it
 
     async def _notify(self, notice: PoolMessage) -> None:
         with trio.CancelScope(deadline=trio.current_time() + GIVE_BACK_S, shield=True):

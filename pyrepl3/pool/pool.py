@@ -107,6 +107,8 @@ class Pool:
                 effects = state.cancel(message.waiter, now=now)
             case Release():
                 effects = state.release(message.session, used=message.used, now=now)
+                if message.taken is not None:
+                    message.taken.answer(None)
             case SessionStarted():
                 self._started[message.session] = message
                 effects = state.start_succeeded(message.session, now=now)
@@ -154,3 +156,5 @@ class Pool:
 def _refuse(message: PoolMessage) -> None:
     if isinstance(message, Acquire):
         message.reply.fail(refusals.shutting_down())
+    elif isinstance(message, Release) and message.taken is not None:
+        message.taken.close()
