@@ -1,0 +1,417 @@
+"""Unit tests: a worker's bytes on their way up, and a worker that says what it must not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors import Answer, Reply, open_mailbox, open_reply
+from pyrepl3.errors import Code, SessionLost
+from pyrepl3.events import Display, Error, InputRequested, Output, Result, Started
+from pyrepl3.messages import (
+    AnswerInput,
+    Ask,
+    Ended,
+    EventReceiver,
+    Execute,
+    Query,
+    Refused,
+    Run,
+    SessionMessage,
+    open_events,
+)
+from pyrepl3.transport.flight import ExecutionFlight, QuestionFlight
+from pyrepl3.transport.output import BACKGROUND_BYTES
+from pyrepl3.transport.uplink import Uplink
+from pyrepl3.wire.frames import HEADER, MAX_FRAME_BYTES, encode_frame
+from pyrepl3.wire.worker_messages import ProtocolViolation
+
+READY = {"type": "ready", "protocol": [1], "language": "python", "version": "3.11.7", "pid": 7}
+
+
+def result(execution: str = "e1", **fields: Any) -> dict[str, Any]:
+    return {
+        "type": "result",
+        "execution": execution,
+        "value": 1,
+        "has_value": True,
+        "repr": "1",
+        "data": {},
+        "metadata": {},
+        "execution_count": 1,
+        "duration_s": 0.1,
+        "usage": {},
+        **fields,
+    }
+
+
+def error(execution: str = "e1") -> dict[str, Any]:
+    return {
+        "type": "error",
+        "execution": execution,
+        "name": "ValueError",
+        "value": "bad",
+        "traceback": [],
+        "code": None,
+        "state": "kept",
+        "execution_count": 1,
+        "duration_s": 0.1,
+        "usage": {},
+        "exit_status": None,
+    }
+
+
+def output(
+    text: str | bytes, execution: str | None = "e1", stream: str = "stdout"
+) -> dict[str, Any]:
+    data = text.encode() if isinstance(text, str) else text
+    return {"type": "output", "execution": execution, "stream": stream, "data": data}
+
+
+def shown(execution: str | None = "e1") -> dict[str, Any]:
+    return {
+        "type": "display",
+        "execution": execution,
+        "data": {"text/plain": "x"},
+        "metadata": {},
+        "display_id": None,
+        "update": False,
+    }
+
+
+def asks(execution: str = "e1") -> dict[str, Any]:
+    return {"type": "input", "input": "i", "execution": execution, "prompt": "? ", "password": True}
+
+
+def completed(number: int = 2) -> dict[str, Any]:
+    return {"type": "completed", "id": number, "matches": [], "cursor_start": 0, "cursor_end": 0}
+
+
+def frames(*messages: dict[str, Any]) -> bytes:
+    return b"".join(encode_frame(msgpack.packb(message)) for message in messages)
+
+
+class World:
+    """An uplink, and the ends of what it sends to."""
+
+    def __init__(self, *, ready: bool = True) -> None:
+        self.session: trio.MemoryReceiveChannel[SessionMessage]
+        address, self.session = open_mailbox(100)
+        self.readies: list[dict[str, Any]] = []
+        self.uplink = Uplink(address, None if ready else self.on_ready)
+
+    def on_ready(self, message: dict[str, Any]) -> None:
+        self.uplink.on_ready = None
+        self.readies.append(message)
+
+    def run(self, execution: str = "e1", *, sent: bool = True, **options: Any) -> EventReceiver:
+        send, events = open_events()
+        request = Execute(execution, "1", send, **options)
+        flight = ExecutionFlight.of(Run(int(execution[1:]), request, None))
+        flight.sent = sent
+        self.uplink.launch(flight)
+        return events
+
+    def ask(self, number: int = 2) -> Answer[Any]:
+        reply: Reply[Any]
+        answer: Answer[Any]
+        reply, answer = open_reply()
+        self.uplink.launch(QuestionFlight(Ask(number, Query("complete", {}, reply))))
+        return answer
+
+    async def take(self, *messages: dict[str, Any]) -> None:
+        await self.uplink.take_frames(frames(*messages))
+
+    def notices(self) -> list[SessionMessage]:
+        return taken(self.session)
+
+
+def taken(channel: trio.MemoryReceiveChannel[Any]) -> list[Any]:
+    found = []
+    while True:
+        try:
+            found.append(channel.receive_nowait())
+        except (trio.WouldBlock, trio.EndOfChannel):
+            return found
+
+
+def kinds(events: list[Any]) -> list[type]:
+    return [type(event) for event in events]
+
+
+# --- the plain way -------------------------------------------------------------------------------
+
+
+async def test_the_first_message_is_ready() -> None:
+    world = World(ready=False)
+    await world.take(READY)
+
+    assert world.readies == [READY]
+
+
+async def test_an_executions_events_come_in_order_and_its_end_is_told_to_the_session() -> None:
+    world = World()
+    events = world.run()
+    await world.take(output("a"), shown(), output("b", stream="stderr"), result())
+
+    assert kinds(taken(events)) == [Started, Output, Display, Output, Result]
+    assert world.notices() == [Ended(1)]
+
+
+async def test_adjacent_output_arrives_as_one() -> None:
+    world = World()
+    events = world.run(wants_started=False)
+    lines = [output(f"line {number}\n") for number in range(1000)]
+    await world.take(*lines, result())
+
+    printed, _ = taken(events)
+    assert printed == Output("e1", "stdout", "".join(f"line {n}\n" for n in range(1000)))
+
+
+async def test_what_is_behind_begins_when_the_one_before_it_ends() -> None:
+    world = World()
+    first, second = world.run("e1"), world.run("e2")
+    assert kinds(taken(second)) == []
+    await world.take(error("e1"))
+
+    assert kinds(taken(first)) == [Started, Error]
+    assert kinds(taken(second)) == [Started]
+
+
+async def test_a_session_hears_of_an_end_before_a_slow_client_takes_it() -> None:
+    world = World()
+    events = world.run(wants_started=False)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.take, *[shown()] * 20, result())
+        for _ in range(11):
+            await trio.testing.wait_all_tasks_blocked()
+            await events.receive()
+        await trio.testing.wait_all_tasks_blocked()
+        assert world.notices() == []
+        events.receive_nowait()
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert world.notices() == [Ended(1)]
+        async for _ in events:
+            pass
+
+
+async def test_a_question_is_answered() -> None:
+    world = World()
+    answer = world.ask(2)
+    await world.take(completed(2))
+
+    assert (await answer.wait())["matches"] == []
+    assert world.notices() == [Ended(2)]
+
+
+async def test_input_goes_up_and_its_answer_to_the_session() -> None:
+    world = World()
+    events = world.run(wants_started=False, allow_input=True)
+    await world.take(asks())
+
+    (request,) = taken(events)
+    assert isinstance(request, InputRequested)
+    assert (request.prompt, request.password) == ("? ", True)
+    await request.respond("line")
+    assert world.notices() == [AnswerInput("e1", "i", "line")]
+
+
+async def test_an_answer_to_a_session_that_has_ended_is_refused() -> None:
+    world = World()
+    events = world.run(wants_started=False, allow_input=True)
+    await world.take(asks())
+    (request,) = taken(events)
+    world.session.close()
+
+    with pytest.raises(SessionLost):
+        await request.respond("line")
+
+
+async def test_output_between_executions_comes_with_the_next_one() -> None:
+    world = World()
+    await world.take(output("from a thread", execution=None))
+    await world.uplink.print("stderr", "pipe", b"from C")
+    await world.uplink.flush()
+
+    assert taken(world.run())[1:] == [
+        Output("e1", "stdout", "from a thread", background=True),
+        Output("e1", "stderr", "from C", background=True),
+    ]
+
+
+async def test_output_between_executions_is_bounded() -> None:
+    world = World()
+    for _ in range(5):
+        await world.take(output("x" * (BACKGROUND_BYTES // 2), execution=None))
+
+    _, *pieces, gap = taken(world.run())
+    assert sum(len(piece.data) for piece in pieces) == BACKGROUND_BYTES
+    assert gap.bytes == BACKGROUND_BYTES // 2 * 3
+
+
+async def test_an_execution_that_was_never_sent_does_not_begin() -> None:
+    """It is refused at the death that is about to be read, and may run elsewhere."""
+    world = World()
+    events = world.run(sent=False)
+
+    assert taken(events) == []
+    flight = world.uplink.flights[0]
+    assert isinstance(flight, ExecutionFlight)
+    flight.refuse(SessionLost(what="w", why="y", how="h"))
+    assert kinds(taken(events)) == [Refused]
+
+
+async def test_a_heartbeat_is_information() -> None:
+    world = World()
+    await world.take({"type": "heartbeat", "memory_bytes": 1})
+
+    assert world.notices() == []
+
+
+async def test_a_display_from_a_thread_goes_to_what_runs_or_nowhere() -> None:
+    world = World()
+    await world.take(shown(None))
+    events = world.run(wants_started=False)
+    await world.take(shown(None))
+
+    assert kinds(taken(events)) == [Display]
+
+
+async def test_the_service_has_the_last_word_on_an_errors_code() -> None:
+    world = World()
+    events = world.run(wants_started=False)
+    flight = world.uplink.flights[0]
+    assert isinstance(flight, ExecutionFlight)
+    flight.interrupt(Code.EXECUTION_TIMEOUT, 1.0)
+    await world.take(error())
+
+    assert taken(events)[0].code == Code.EXECUTION_TIMEOUT
+
+
+# --- what no worker may say ----------------------------------------------------------------------
+
+VIOLATIONS: dict[str, Callable[[], bytes]] = {
+    "a second ready": lambda: frames(READY),
+    "a result of another execution": lambda: frames(result("e2")),
+    "an error of another execution": lambda: frames(error("e2")),
+    "output of another execution": lambda: frames(output("x", "e2")),
+    "a display of another execution": lambda: frames(shown("e2")),
+    "input of another execution": lambda: frames(asks("e2")),
+    "input that was not allowed": lambda: frames(asks()),
+    "an answer to what was not asked": lambda: frames(completed(1)),
+    "two results": lambda: frames(result(), result()),
+    "output after the result": lambda: frames(result(), output("x")),
+    "an unknown type": lambda: frames({"type": "execute"}),
+    "no map": lambda: encode_frame(b"\x01"),
+    "too large a frame": lambda: HEADER.pack(MAX_FRAME_BYTES + 1),
+}
+
+
+@pytest.mark.parametrize("what", VIOLATIONS)
+async def test_while_an_execution_runs_it_is_a_violation(what: str) -> None:
+    world = World()
+    world.run()
+
+    with pytest.raises(ProtocolViolation):
+        await world.uplink.take_frames(VIOLATIONS[what]())
+
+
+@pytest.mark.parametrize(
+    "message", [result("e2"), error("e2"), output("x", "e2"), shown("e2"), asks("e2"), completed(3)]
+)
+async def test_while_a_question_is_answered_it_is_a_violation(message: dict[str, Any]) -> None:
+    world = World()
+    world.ask(2)
+
+    with pytest.raises(ProtocolViolation):
+        await world.take(message)
+
+
+@pytest.mark.parametrize(
+    "message", [result(), error(), output("x"), shown(), asks(), completed(), READY]
+)
+async def test_while_nothing_runs_it_is_a_violation(message: dict[str, Any]) -> None:
+    world = World()
+
+    with pytest.raises(ProtocolViolation):
+        await world.take(message)
+
+
+@pytest.mark.parametrize("message", [result(), completed(), {"type": "heartbeat"}, shown(None)])
+async def test_before_its_ready_it_is_a_violation(message: dict[str, Any]) -> None:
+    world = World(ready=False)
+
+    with pytest.raises(ProtocolViolation, match="before its 'ready'"):
+        await world.take(message)
+
+
+async def test_what_was_printed_before_a_violation_is_delivered() -> None:
+    world = World()
+    events = world.run(wants_started=False)
+
+    with pytest.raises(ProtocolViolation):
+        await world.take(output("last words"), result("forged"))
+
+    assert taken(events) == [Output("e1", "stdout", "last words")]
+
+
+SAID = st.sampled_from(
+    [
+        *(make(name) for make in (result, error, shown, asks) for name in ("e1", "e2")),
+        *(output("x", name) for name in ("e1", "e2", None)),
+        *(completed(number) for number in (1, 2)),
+        READY,
+        {"type": "heartbeat"},
+    ]
+)
+
+
+@given(
+    st.lists(SAID, max_size=12),
+    st.integers(1, 50),
+    st.sampled_from(["nothing", "code", "question"]),
+)
+@settings(deadline=None)
+def test_whatever_a_worker_says_each_job_has_at_most_one_end(
+    said: list[dict[str, Any]], read_bytes: int, runs: str
+) -> None:
+    """In any order, in reads of any size: a violation, or events as they should be."""
+
+    async def check() -> None:
+        world = World()
+        events = world.run(wants_started=False) if runs == "code" else None
+        answer = world.ask(2) if runs == "question" else None
+        stream = frames(*said)
+        received: list[Any] = []
+
+        async def receive() -> None:
+            if events is not None:
+                received.extend([event async for event in events])
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            try:
+                for start in range(0, len(stream), read_bytes):
+                    await world.uplink.take_frames(stream[start : start + read_bytes])
+            except ProtocolViolation:
+                pass
+            ended = [notice for notice in world.notices() if isinstance(notice, Ended)]
+            assert len(ended) <= 1
+            for flight in world.uplink.flights:
+                if isinstance(flight, ExecutionFlight):
+                    flight.drop()
+        ends = [event for event in received if isinstance(event, Result | Error)]
+        assert len(ends) == (len(ended) if runs == "code" else 0)
+        assert not ends or received[-1] is ends[0]
+        if answer is not None and ended:
+            answer.take_nowait()
+
+    trio.run(check)
