@@ -7,6 +7,7 @@ beyond the way to a second session when the first died before it was used.
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -214,6 +215,7 @@ class Session:
             await self._requests.tell(narrowed)
 
     async def _query(self, kind: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._check(fields["code"], None)
         self._untouched = False
         return await self._ask_query(kind, fields)
 
@@ -229,6 +231,8 @@ class Session:
         nothing can have run.
         """
         self._check(code, timeout_s)
+        if options["filename"] is not None:
+            options["filename"] = os.fspath(options["filename"])
         attempts = ATTEMPTS if self._untouched else 1
         self._untouched = False
         while True:
@@ -252,6 +256,8 @@ class Session:
             await self._start_over()
 
     def _check(self, code: str, timeout_s: float | None) -> None:
+        if not isinstance(code, str):
+            raise TypeError(f"code is a str, not a {type(code).__name__}")
         limit = self._settings.limits.code_bytes
         if len(code) * 4 > limit:
             size_bytes = len(code.encode("utf-8", "surrogatepass"))
