@@ -12,12 +12,15 @@ from typing import Any, Literal
 
 import attrs
 
-from pyrepl3.errors import AlreadyAnswered
+from pyrepl3.errors import AlreadyAnswered, CodeTooLarge
 
 Stream = Literal["stdout", "stderr"]
 State = Literal["kept", "rolled_back", "lost", "unknown"]
 """What became of the session's variables."""
 MimeBundle = Mapping[str, Any]
+
+LINE_CHARACTERS = 2**20
+"""The longest answer to one `input()`: in any script it fits into a frame."""
 
 
 @attrs.frozen
@@ -77,8 +80,18 @@ class InputRequested:
     async def respond(self, data: str | None) -> None:
         """Give the line (without its newline); None is the end of the input.
 
-        Raises AlreadyAnswered on the second call, SessionLost when the session has ended.
+        Raises AlreadyAnswered on the second call, SessionLost when the session has ended,
+        CodeTooLarge for a line over 1 MiB, TypeError for what is no line.
         """
+        if data is not None and not isinstance(data, str):
+            raise TypeError(f"a line is a str, not a {type(data).__name__}")
+        if data is not None and len(data) > LINE_CHARACTERS:
+            raise CodeTooLarge(
+                what=f"the line has {len(data)} characters",
+                why=f"the limit is {LINE_CHARACTERS}",
+                how="Put the data into a file, and answer with its name",
+                details={"characters": len(data), "limit": LINE_CHARACTERS},
+            )
         if self._answers:
             raise AlreadyAnswered(
                 what=f"input {self.input} has its answer already",
