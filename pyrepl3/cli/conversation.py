@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 import attrs
+import trio
 
+from actors import open_body_nursery
 from pyrepl3.cli import standard_output
 from pyrepl3.cli.standard_input import LineReader, has_controlling_terminal, hidden_line
 from pyrepl3.errors import AlreadyAnswered, SessionLost
@@ -31,13 +33,20 @@ class Conversation:
     reader: LineReader = attrs.field(factory=LineReader)
     _ends_line: bool = attrs.field(default=True, init=False)
     """Whether what was printed last ended its line."""
+    _turn: trio.Lock = attrs.field(factory=trio.Lock, init=False)
+    """Threads of the code may ask at once; the terminal answers one after the other."""
 
     async def follow(self, events: AsyncIterator[Event]) -> Result | Error:
         """Show the events of an execution to its end, which is returned."""
-        async for event in events:
-            if isinstance(event, Result | Error):
-                return event
-            await self._take(event)
+        async with open_body_nursery() as nursery:
+            async for event in events:
+                if isinstance(event, Result | Error):
+                    return event
+                if isinstance(event, InputRequested):
+                    # Not awaited here: what comes next may be the end of who asked.
+                    nursery.start_soon(self._answer, event)
+                else:
+                    await self._take(event)
         raise AssertionError("an execution ends with a Result or an Error")
 
     async def begin_line(self) -> None:
@@ -56,17 +65,19 @@ class Conversation:
             await standard_output.write(
                 "stderr", f"\n[{event.bytes} bytes of output were left out here]\n"
             )
-        elif isinstance(event, InputRequested):
-            await self._answer(event)
 
     async def _answer(self, request: InputRequested) -> None:
-        if request.password and has_controlling_terminal():
-            line = await hidden_line(request.prompt)
-        else:
-            await standard_output.write("stdout", request.prompt)
-            line = await self.reader.line()
-            self._ends_line = line is not None
+        async with self._turn:
+            line = await self._ask(request)
         try:
             await request.respond(line)
         except (AlreadyAnswered, SessionLost):
             return  # the execution has ended, and its last event says how
+
+    async def _ask(self, request: InputRequested) -> str | None:
+        if request.password and has_controlling_terminal():
+            return await hidden_line(request.prompt)
+        await standard_output.write("stdout", request.prompt)
+        line = await self.reader.line()
+        self._ends_line = line is not None
+        return line

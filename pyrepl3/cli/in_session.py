@@ -8,16 +8,20 @@ seeking, broken pipes and child processes behave as under python. A terminal sta
 command, which has the job control; the session's own streams go there.
 """
 
+import atexit
+import builtins
 import gc
 import io
 import os
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 STREAMS = ("stdin", "stdout", "stderr")
+MAIN = vars(sys.modules["__main__"])
 FLUSH_FAILED = 120
 """Python's exit status when its standard output could not be written to the end."""
 
@@ -45,6 +49,8 @@ def prepare(
 
     ``argv``: None for a prompt, which keeps the session's own streams.
     """
+    # Found again whatever a program does to sys.modules.
+    builtins._pyrepl3_finish = finish  # type: ignore[attr-defined]
     _reduce_environment(environment)
     sys.path[0:1] = [path_entry]
     if argv is None or formats is None:
@@ -81,13 +87,10 @@ def finish(report: str) -> None:
     if report:
         _tell(sys.last_value, report)
     _guarded(threading, threading._shutdown)  # type: ignore[attr-defined]
-    import atexit
-
     atexit._run_exitfuncs()
     _flush()
-    names = vars(sys.modules["__main__"])
-    for name in [each for each in names if each != "__builtins__"]:
-        names.pop(name, None)
+    for name in [each for each in MAIN if each != "__builtins__"]:
+        MAIN.pop(name, None)
     sys.last_value = sys.last_traceback = None
     sys.last_exc = None  # type: ignore[attr-defined,unused-ignore]
     gc.collect()
@@ -101,15 +104,14 @@ def _reduce_environment(names: Sequence[str]) -> None:
 
 
 def _prepare_main(file: str | None) -> None:
-    main = vars(sys.modules["__main__"])
     if file is None:
-        main["__loader__"] = sys.__loader__
+        MAIN["__loader__"] = sys.__loader__
         return
     from importlib.machinery import SourceFileLoader
 
-    main["__loader__"] = SourceFileLoader("__main__", file)
-    main["__file__"] = file
-    main["__cached__"] = None
+    MAIN["__loader__"] = SourceFileLoader("__main__", file)
+    MAIN["__file__"] = file
+    MAIN["__cached__"] = None
 
 
 def _is_of_session(finder: object) -> bool:
@@ -172,8 +174,6 @@ def _guarded(origin: object, step: Any) -> None:
     try:
         step()
     except BaseException as error:
-        import traceback
-
         frames = error.__traceback__.tb_next if error.__traceback__ else None
         text = "".join(traceback.format_exception(type(error), error, frames))
         sys.stderr.write(f"Exception ignored in: {origin!r}\n{text}")

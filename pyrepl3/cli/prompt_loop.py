@@ -67,7 +67,7 @@ class _PromptLoop:
         status: int | None = None
         greeted = False
         async with open_body_nursery() as nursery:
-            nursery.start_soon(self.signals.run, numbers)
+            await nursery.start(self.signals.run, numbers)
             async with open_service() as service:
                 while status is None:
                     status = await self._use_session(service, greet=not greeted)
@@ -97,6 +97,7 @@ class _PromptLoop:
 
     async def _converse(self, session: Session) -> int | None:
         while True:
+            self.signals.forget()
             line = await self.editor.ask(session)
             if line is LEAVE:
                 return await self._leave(session, 0, "")
@@ -126,13 +127,15 @@ class _PromptLoop:
             return None
         bare_exit = _BARE_EXIT.fullmatch(line)
         code = _CALL_QUITTER.format(bare_exit[1]) if bare_exit is not None else line
-        return await self._execute(session, code)
+        self._pieces += 1
+        return await self._execute(session, code, filename=f"<cell {self._pieces}>")
 
     async def _execute(
-        self, session: Session, code: str, *, silent: bool = False
+        self, session: Session, code: str, *, filename: str | None = None, silent: bool = False
     ) -> Result | Error:
-        with self.signals.aimed_at(session):
-            async with session.stream(code, silent=silent) as events:
+        stream = session.stream(code, filename=filename, silent=silent)
+        async with stream as events:
+            with self.signals.heard_by(session):
                 ending = await self.conversation.follow(events)
         await self.conversation.begin_line()
         return ending

@@ -41,7 +41,7 @@ async def run_program(program: Program) -> int:
     with trio.open_signal_receiver(*caught_signals()) as numbers, trio.CancelScope() as scope:
         signals = ProgramSignals(scope)
         async with open_body_nursery() as nursery:
-            nursery.start_soon(signals.run, numbers)
+            await nursery.start(signals.run, numbers)
             async with open_service() as service, service.session() as session:
                 status = await _ProgramRun(session, program, signals).run()
     return status if signals.ended_by is None else 128 + signals.ended_by
@@ -69,7 +69,8 @@ class _ProgramRun:
 
     async def _execute(self, code: str, filename: str | None) -> Result | Error:
         async with self.session.stream(code, filename=filename, silent=True) as events:
-            return await self.conversation.follow(events)
+            with self.signals.heard_by(self.session):
+                return await self.conversation.follow(events)
 
     async def _finish(self, ending: Result | Error) -> int:
         report = "".join(ending.traceback) if isinstance(ending, Error) else ""

@@ -1,13 +1,14 @@
-"""Signals that the command gets, passed on to the program that it runs.
+"""Signals that the command gets, and who hears them.
 
-Owns which signal means what. Until a program runs, a signal ends the command instead. Must not
-know what the program is.
+Owns whether code is running, and thus whether a Ctrl-C is meant for it: one that comes just
+before the code begins is kept for it. Must not know what the code is.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 
@@ -28,54 +29,113 @@ def caught_signals() -> list[int]:
 
 
 @attrs.define(eq=False)
-class ProgramSignals:
-    """Passes signals on to one process."""
+class Signals:
+    """What the signals of one command do. Subclasses say what an interrupt does to code."""
 
     scope: trio.CancelScope
-    """Cancelled by a signal that comes while there is no program."""
-    ended_by: int | None = None
+    """Cancelled by a signal that ends the command."""
+    ended_by: int | None = attrs.field(default=None, init=False)
     """The signal that cancelled it."""
-    _session: Session | None = None
-    _process: int = -1
-    _interrupting: bool = False
+    _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
+    _running: Session | None = attrs.field(default=None, init=False)
+    _interrupts: int = attrs.field(default=0, init=False)
+    """Of the code that runs now, or that is about to."""
+
+    async def run(
+        self,
+        numbers: AsyncIterator[int],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """For ever: act on what comes."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            task_status.started()
+            async for number in numbers:
+                self.take(number)
+
+    def take(self, number: int) -> None:
+        """Act on one signal."""
+        if number == signal.SIGINT:
+            self._interrupts += 1
+            if self._running is not None:
+                self._start(self._running, self._interrupts)
+        else:
+            self.end(number)
+
+    def end(self, number: int) -> None:
+        """End the command."""
+        self.ended_by = number
+        self.scope.cancel()
+
+    def forget(self) -> None:
+        """What came until now was for nothing that will run."""
+        self._interrupts = 0
 
     @contextmanager
-    def aimed_at(self, session: Session) -> Generator[None]:
-        """For the length of the block, signals are this session's."""
-        # A lasting hold on the process, so that no other one can ever be meant.
-        self._process = os.pidfd_open(session.pid)
-        self._session = session
+    def heard_by(self, session: Session) -> Generator[None]:
+        """For the length of the block, in which an execution has begun, Ctrl-C is for it."""
+        self._running = session
+        for count in range(1, self._interrupts + 1):
+            self._start(session, count)
         try:
             yield
         finally:
-            self._session = None
-            os.close(self._process)
+            self._running = None
+            self._interrupts = 0
 
-    async def run(self, numbers: AsyncIterator[int]) -> None:
-        """For ever: pass on what comes."""
-        async with trio.open_nursery() as nursery:
-            async for number in numbers:
-                if self._session is None:
-                    self.ended_by = number
-                    self.scope.cancel()
-                elif number == signal.SIGINT and not self._interrupting:
-                    self._interrupting = True
-                    nursery.start_soon(self._interrupt, self._session)
-                else:
-                    self._send(number)
+    def _start(self, session: Session, count: int) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(self._interrupt_running, session, count)
 
-    async def _interrupt(self, session: Session) -> None:
-        """The first one by the service: it cannot miss an execution that is just beginning."""
+    async def _interrupt_running(self, session: Session, count: int) -> None:
         try:
-            await session.interrupt(grace_s=FOR_EVER_S)
+            await self.interrupt(session, count)
         except (ExecutionNotFound, SessionLost):
-            return
+            return  # it has ended, which its last event says
+
+    @abstractmethod
+    async def interrupt(self, session: Session, count: int) -> None:
+        """Interrupt what runs; it is the ``count``-th time."""
+
+
+@attrs.define(eq=False)
+class ProgramSignals(Signals):
+    """Passes every signal on to the program, as if it had come to it."""
+
+    _process: int | None = attrs.field(default=None, init=False)
+
+    @contextmanager
+    def aimed_at(self, session: Session) -> Generator[None]:
+        """For the length of the block there is a program; outside, signals end the command."""
+        # A lasting hold on the process, so that no other one can ever be meant.
+        self._process = os.pidfd_open(session.pid)
+        try:
+            yield
         finally:
-            self._interrupting = False
+            os.close(self._process)
+            self._process = None
+
+    def take(self, number: int) -> None:
+        """Act on one signal."""
+        if self._process is None:
+            self.end(number)
+        elif number == signal.SIGINT:
+            super().take(number)
+        else:
+            self._send(number)
+
+    async def interrupt(self, session: Session, count: int) -> None:
+        """The first one by the service, which aims at this execution and no other; others
+        directly, as the service signals an execution once, and a program may want several."""
+        if count == 1:
+            await session.interrupt(grace_s=FOR_EVER_S)
+        else:
+            self._send(signal.SIGINT)
 
     def _send(self, number: int) -> None:
-        """Others directly: the service signals an execution once, a program may want several."""
-        try:
-            signal.pidfd_send_signal(self._process, number)
-        except ProcessLookupError:
-            return  # it has ended, which its execution tells
+        if self._process is not None:
+            try:
+                signal.pidfd_send_signal(self._process, number)
+            except ProcessLookupError:
+                return  # it has ended, which its execution tells

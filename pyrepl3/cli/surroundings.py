@@ -27,12 +27,11 @@ _HIDDEN = str(_SOURCE.parent.parent / "worker" / "in_session.py")
 
 _INSTALL = """
 (lambda module: (
-    __import__("sys").modules.__setitem__({name!a}, module),
     exec(compile({source!a}, {hidden!a}, "exec", dont_inherit=True), vars(module)),
     module.prepare(**{arguments}),
 ))(type(__import__("sys"))({name!a}))
 """
-_FINISH = "__import__('sys').modules[{name!a}].finish({report!a})"
+_FINISH = "_pyrepl3_finish({report!a})"
 
 
 async def prepare_program(session: Session, program: Program) -> Execution:
@@ -70,7 +69,7 @@ async def prepare_prompt(session: Session) -> Execution:
 
 def finish_code(report: str) -> str:
     """The code that ends a program: threads, exit handlers, finalizers, flushing."""
-    return _FINISH.format(name=MODULE, report=report)
+    return _FINISH.format(report=report)
 
 
 async def _install(session: Session, arguments: dict[str, Any]) -> Execution:

@@ -1,0 +1,62 @@
+"""Unit tests: what the end of an execution means to whoever started the command."""
+
+from typing import Any
+
+import pytest
+
+from pyrepl3.cli.endings import describe_death, is_death, status_of
+from pyrepl3.events import Error, Result, Usage
+
+
+def _error(name: str, **fields: Any) -> Error:
+    defaults: dict[str, Any] = {"value": "", "traceback": [], "code": None, "state": "kept"}
+    return Error("e", name, **{**defaults, **fields})
+
+
+def _death(**details: Any) -> Error:
+    return _error("WorkerDied", code="WORKER_DIED", state="lost", details=details)
+
+
+def test_a_result_is_success() -> None:
+    result = Result("e", 1, True, "1", {}, {}, 1, 0.0, Usage(0.0, 0))
+
+    assert status_of(result) == 0
+    assert not is_death(result)
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        (_error("ValueError"), 1),
+        (_error("SystemExit", exit_status=7), 7),
+        (_error("SystemExit", exit_status=0, code="INTERRUPTED"), 0),
+        (_error("KeyboardInterrupt", code="INTERRUPTED"), 130),
+        (_error("KeyboardInterrupt"), 130),
+        (_error("ValueError", code="INTERRUPTED"), 1),
+        (_death(signal="SIGKILL", exit_status=None), 137),
+        (_death(signal="signal 40", exit_status=None), 168),
+        (_death(signal=None, exit_status=9), 9),
+        (_death(), 1),
+    ],
+)
+def test_a_failure_has_pythons_status(ending: Error, status: int) -> None:
+    assert status_of(ending) == status
+
+
+def test_a_death_is_described_by_its_signal() -> None:
+    death = _death(signal="SIGSEGV", exit_status=None)
+
+    assert is_death(death)
+    assert "SIGSEGV (Segmentation fault)" in describe_death(death)
+
+
+def test_a_kill_by_the_service_says_why() -> None:
+    death = _error(
+        "KeyboardInterrupt",
+        value="it did not end when interrupted: its process was killed",
+        code="INTERRUPTED",
+        state="lost",
+        details={"signal": "SIGKILL"},
+    )
+
+    assert describe_death(death) == death.value
