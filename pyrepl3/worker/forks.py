@@ -23,11 +23,14 @@ def disown_children(
     output: Output,
     link: Link,
     interrupts: Interrupts,
-    descriptors: tuple[int, ...],
 ) -> None:
-    """From now on a forked child writes to 1 and 2, and holds none of the descriptors."""
+    """From now on a child forked by a worker writes to 1 and 2, and holds none of its link."""
 
     def become_an_ordinary_process() -> None:
+        descriptors = link.descriptors
+        if not descriptors:
+            return  # forked by the zygote: it is to become a worker
+        link.descriptors = ()
         output.detach()
         link.close()
         interrupts.abandon()

@@ -100,7 +100,6 @@ class Interrupts:
         self._words = words
         self._main_thread = get_ident()
         _c_signal(_SIGINT, self._handler)
-        self._wrap_signal_module()
 
     def begin(self, number: int) -> bool:
         """An execution begins. False when its interrupt was there before it."""
@@ -209,7 +208,8 @@ class Interrupts:
             _c_signal(number, int(handler))
             self._user_handlers.pop(number, None)
 
-    def _wrap_signal_module(self) -> None:
+    def wrap_signal_module(self) -> None:
+        """From now on user handlers are kept here, and run where they may."""
         original_signal, original_getsignal = signal.signal, signal.getsignal
 
         def wrapped_signal(signalnum: Any, handler: Any) -> Any:

@@ -9,7 +9,7 @@ the messages mean.
 from _thread import RLock
 from collections import deque
 from errno import ECONNRESET, EPIPE
-from posix import _exit, read, set_blocking, write
+from posix import _exit, read, set_blocking, set_inheritable, write
 from select import POLLIN, POLLOUT, poll
 from signal import pause
 from typing import Any, NoReturn
@@ -28,17 +28,27 @@ class LinkEnded(Exception):
 class Link:
     """The two descriptors of the protocol. ``lock`` also guards the streams that write to it."""
 
-    def __init__(self, interrupts: Interrupts, read_fd: int, write_fd: int) -> None:
+    def __init__(self, interrupts: Interrupts) -> None:
         self.lock = RLock()
+        self.descriptors: tuple[int, ...] = ()
+        """What a forked child must not keep; empty until there is a service to speak to."""
         self._interrupts = interrupts
-        self._write_fd = write_fd
-        self.read_fd = read_fd
-        self._is_open = True
+        self._write_fd = self.read_fd = -1
+        self._is_open = False
         self._is_writing = False
         self._unsent: deque[bytes] = deque()
         self._incoming = bytearray()
+
+    def attach(self, read_fd: int, write_fd: int, *others: int | None) -> None:
+        """Speak through these. ``others`` belong to the link as well, and are not inherited."""
+        self.read_fd, self._write_fd = read_fd, write_fd
+        named = {read_fd, write_fd, *others}
+        self.descriptors = tuple(each for each in named if each is not None)
+        for descriptor in self.descriptors:
+            set_inheritable(descriptor, False)
         set_blocking(read_fd, False)
         set_blocking(write_fd, False)
+        self._is_open = True
 
     def send(self, message: dict[str, Any]) -> None:
         """Send a message, and wait until it is written.

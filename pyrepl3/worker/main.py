@@ -11,7 +11,7 @@ import os
 import sys
 from contextlib import suppress
 from importlib import import_module
-from posix import _exit, close, dup, dup2, getpid, lseek, set_inheritable
+from posix import _exit, close, dup, dup2, getpid, lseek
 from signal import SIGUSR1
 from typing import Any, NoReturn
 
@@ -38,7 +38,11 @@ FAILED_START = 1
 
 
 class Prepared:
-    """What `prepare` set up and `run_worker` needs; one a process, and inherited by forks."""
+    """A whole session but for its descriptors: made once a process, and inherited by forks.
+
+    All that can be made before the fork is: what a child builds for itself copies the pages that
+    it touches, 400 KiB of them here.
+    """
 
     def __init__(self, async_library: str) -> None:
         self.interrupts = Interrupts()
@@ -46,7 +50,30 @@ class Prepared:
         self.output = Output(self.interrupts)
         self.questions = Questions(self.output, self.interrupts)
         self.namespace = Namespace()
-        self.async_library = async_library
+        self.link = Link(self.interrupts)
+        self.loops = Loops(async_library, self.interrupts, self.link)
+        self.runner = Runner(
+            namespace=self.namespace,
+            output=self.output,
+            questions=self.questions,
+            interrupts=self.interrupts,
+            run_in_loop=self.loops.run,
+        )
+        self.server = Server(
+            link=self.link,
+            runner=self.runner,
+            questions=self.questions,
+            loops=self.loops,
+            namespace=self.namespace,
+            output=self.output,
+        )
+        self.ready = {
+            "type": "ready",
+            "protocol": [PROTOCOL_VERSION],
+            "language": "python",
+            "version": "{}.{}.{}".format(*sys.version_info),
+            "capabilities": list(CAPABILITIES),
+        }
         # Never closed: their descriptors stay what they are.
         self.original_streams = (sys.stdin, sys.stdout, sys.stderr)
 
@@ -58,6 +85,8 @@ class Prepared:
         install_display(self.output)
         install_quitters()
         install_matplotlib_hook()
+        self.interrupts.wrap_signal_module()
+        disown_children(output=self.output, link=self.link, interrupts=self.interrupts)
 
 
 _prepared: Prepared | None = None
@@ -85,38 +114,13 @@ def run_worker(*, read_fd: int = 3, write_fd: int = 3, control_fd: int | None = 
     if _prepared is None:
         raise RuntimeError("run_worker() before prepare()")
     prepared = _prepared
-    interrupts, output = prepared.interrupts, prepared.output
-    descriptors = {read_fd, write_fd} if control_fd is None else {read_fd, write_fd, control_fd}
-    for descriptor in descriptors:
-        set_inheritable(descriptor, False)
-    words = _map_control_page(control_fd)
-    interrupts.install(words)
-    link = Link(interrupts, read_fd, write_fd)
-    output.attach(link)
-    loops = Loops(prepared.async_library, interrupts, link)
-    disown_children(
-        output=output,
-        link=link,
-        interrupts=interrupts,
-        descriptors=tuple(descriptors),
-    )
-    runner = Runner(
-        namespace=prepared.namespace,
-        output=output,
-        questions=prepared.questions,
-        interrupts=interrupts,
-        run_in_loop=loops.run,
-    )
-    link.send(_ready_message())
-    server = Server(
-        link=link,
-        runner=runner,
-        questions=prepared.questions,
-        loops=loops,
-        namespace=prepared.namespace,
-        output=output,
-    )
-    server.serve()
+    prepared.interrupts.install(_map_control_page(control_fd))
+    prepared.link.attach(read_fd, write_fd, control_fd)
+    prepared.output.attach(prepared.link)
+    prepared.runner.adopt_process()
+    prepared.ready["pid"] = getpid()
+    prepared.link.send(prepared.ready)
+    prepared.server.serve()
 
 
 def main_from_environment() -> NoReturn:
@@ -158,17 +162,6 @@ def _map_control_page(control_fd: int | None) -> Any:
     lseek(control_fd, STACK_DUMP_OFFSET, os.SEEK_SET)
     faulthandler.register(SIGUSR1, file=control_fd, all_threads=True)
     return memoryview(page).cast("Q")
-
-
-def _ready_message() -> dict[str, Any]:
-    return {
-        "type": "ready",
-        "protocol": [PROTOCOL_VERSION],
-        "language": "python",
-        "version": "{}.{}.{}".format(*sys.version_info),
-        "pid": getpid(),
-        "capabilities": list(CAPABILITIES),
-    }
 
 
 def _separate_stdio() -> tuple[int, int]:

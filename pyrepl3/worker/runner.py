@@ -76,8 +76,12 @@ class Runner:
         self._compiler = Compiler()
         self._sources = Sources()
         self._context = copy_context()
-        self._pid = getpid()
         self._count = 0
+        self.adopt_process()
+
+    def adopt_process(self) -> None:
+        """This process is the session's; one that it forks is not."""
+        self._pid = getpid()
 
     def execute(self, request: Message) -> Message:
         """Run the code of an `execute`; the message that ends it, for the caller to send."""
