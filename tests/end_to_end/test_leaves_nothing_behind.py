@@ -107,16 +107,18 @@ async def test_supervisors_nest_in_nurseries_at_any_depth() -> None:
     """One inside of another's session, in nurseries, in tasks, ended in any order."""
 
     async def nest(depth: int, config: pyrepl3.Config) -> int:
+        below = 0
         async with (
-            trio.open_nursery() as outer,
+            trio.open_nursery(),
             pyrepl3.open_supervisor(config) as supervisor,
-            trio.open_nursery() as inner,
             supervisor.session() as session,
+            trio.open_nursery() as nursery,
         ):
-            outer.start_soon(trio.lowlevel.checkpoint)
-            inner.start_soon(session.run, "print('beside')")
-            below = await nest(depth - 1, config) if depth else 0
-            return below + (await session.run("1")).value
+            nursery.start_soon(session.run, "print('beside')")
+            if depth:
+                below = await nest(depth - 1, config)
+            own = (await session.run("1")).value
+        return below + own
 
     with nothing_left_behind(small_config()) as config, trio.fail_after(BOUND_S):
         assert await nest(3, config) == 4
@@ -151,9 +153,14 @@ async def test_one_supervisor_is_used_from_many_nurseries() -> None:
                     await session.run("1")
                     raise ZeroDivisionError
 
+            async def use() -> None:
+                async with supervisor.session() as session:
+                    await session.run("import time; time.sleep(60)")
+
             for _ in range(3):
                 with pytest.RaisesGroup(ZeroDivisionError):
                     async with trio.open_nursery() as nursery:
+                        nursery.start_soon(use)
                         nursery.start_soon(crash)
             async with supervisor.session() as session:
                 assert (await session.run("1 + 1")).value == 2

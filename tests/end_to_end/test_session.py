@@ -197,6 +197,7 @@ async def test_output_and_displays_are_told_while_the_code_runs() -> None:
     told: list[str] = []
 
     async def show(display: pyrepl3.Display) -> None:
+        await trio.lowlevel.checkpoint()
         told.append(display.data["text/plain"])
 
     code = """if True:

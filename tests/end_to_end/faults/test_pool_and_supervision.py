@@ -76,6 +76,7 @@ async def test_a_caller_that_dies_gives_its_session_back() -> None:
     """Row 62. By an exception, by a cancellation, by the crash of a task beside it."""
 
     async def fail(session: pyrepl3.Session) -> None:
+        await trio.lowlevel.checkpoint()
         raise ZeroDivisionError
 
     async def fail_beside(session: pyrepl3.Session) -> None:
