@@ -100,9 +100,7 @@ def _string_tuple(value: object) -> tuple[str, ...]:
     return names
 
 
-def _check_environment(
-    instance: object, attribute: attrs.Attribute[Any], value: object
-) -> None:
+def _check_environment(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, Mapping):
         raise _invalid("Template.env", value, "it maps names to values", "Give a dict of strings")
     for name, text in value.items():

@@ -147,8 +147,9 @@ class SessionState:
         job = self._handed.popleft()
         effects: list[Effect] = []
         if self._ladder is not None and self._ladder.number == number:
-            killed = self._ladder.rung is Rung.KILLED
-            told = InterruptOutcome("lost", "kill") if killed else InterruptOutcome("kept", "signal")
+            told = InterruptOutcome("kept", "signal")
+            if self._ladder.rung is Rung.KILLED:
+                told = InterruptOutcome("lost", "kill")
             effects.extend(Settle(reply, told) for reply in self._ladder.replies)
             self._ladder = None
         ended_before = InterruptOutcome("kept", "nothing")
