@@ -30,9 +30,10 @@ OnOutput = Callable[[Output], object]
 OnDisplay = Callable[[Display], object]
 Renew = Callable[[], Awaitable[Lease]]
 
-ATTEMPTS = 3
-"""Processes to try for a request of which nothing ran. The second may come from the pool just as
-dead as the first, where one cause (their zygote's end, say) killed all that were idle."""
+ATTEMPTS = 100
+"""Processes to try for a request of which nothing ran. One cause (their zygote's end, say) kills
+all that are idle, and until the pool has heard of each it hands them out: as many as a pool of the
+default size has. Each try takes a few milliseconds."""
 
 
 class Session:
