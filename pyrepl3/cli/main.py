@@ -1,20 +1,18 @@
-"""The command's entry point: from the command line to an exit status.
+"""The command's entry point: a process of its own, from its first line to its last.
 
-Owns which part of the command serves what, and how a failure of the command itself is told.
-Imports what it needs when it is needed, as starting fast is most of what a command is.
+Owns what the whole process is set to. Imports next to nothing before that is done.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from typing import NoReturn
 
-from pyrepl3.cli import arguments, descriptors
-from pyrepl3.cli.statuses import FAILED, INTERRUPTED, MISUSED
-from pyrepl3.errors import PyreplError
+INTERRUPTED = 130
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -22,91 +20,26 @@ def main(words: Sequence[str] | None = None) -> int:
 
     Without ``words`` the command line is this process's own, and the process ends here.
     """
-    if words is not None:
-        return _guarded(words)
+    if words is None:
+        _be_the_process()
+    from pyrepl3.cli.dispatch import serve
+
+    return serve(words)
+
+
+def _be_the_process() -> NoReturn:
+    # Until a service catches signals there is nothing to clean up. Python's own handler would
+    # raise in the midst of an import, whose machinery now and then swallows it.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end_at_once)
     # Nothing that an import makes is garbage: looking for some takes a tenth of the start.
     gc.disable()
-    status = _guarded(sys.argv[1:])
+    from pyrepl3.cli.dispatch import serve
+
+    status = serve(sys.argv[1:])
     # Everything has ended and is written; python would take its own modules apart for 10 ms.
     os._exit(status)
 
 
-def _guarded(words: Sequence[str]) -> int:
-    descriptors.fill_closed_descriptors()
-    try:
-        return _serve(arguments.parse(words))
-    except arguments.UsageError as error:
-        descriptors.say(f"pyrepl3: {error.what}\n  {error.how}\n")
-        return MISUSED
-    except PyreplError as error:
-        descriptors.say(
-            f"pyrepl3: {error.what}\n  why: {error.why}\n  how: {error.how}\n  code: {error.code}\n"
-        )
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BaseException:
-        import traceback
-
-        descriptors.say("pyrepl3: this is a bug in PyREPL3\n" + traceback.format_exc())
-        return FAILED
-
-
-def _serve(command: arguments.Command) -> int:
-    match command:
-        case arguments.ShowHelp():
-            from pyrepl3.cli.texts import HELP
-
-            return _print(HELP)
-        case arguments.ShowVersion():
-            from pyrepl3 import __version__
-
-            return _print(f"PyREPL3 {__version__} (Python {sys.version.split()[0]})\n")
-        case arguments.Doctor():
-            from pyrepl3.cli.doctor import examine
-
-            gc.enable()
-            return examine(as_json=command.as_json)
-        case arguments.Interact() if _at_terminal():
-            from pyrepl3.cli.prompt_loop import interact
-
-            gc.enable()
-            return interact()
-    return _run(command)
-
-
-def _run(command: arguments.Command) -> int:
-    from pyrepl3.cli import programs
-
-    read: Callable[[], programs.Program]
-    match command:
-        case arguments.RunCode():
-            read = partial(programs.from_code, command.code, command.arguments)
-        case arguments.RunFile():
-            read = partial(programs.from_file, command.path, command.arguments)
-        case arguments.RunInput():
-            read = partial(programs.from_standard_input, ("-", *command.arguments))
-        case _:
-            read = partial(programs.from_standard_input, ("",))
-    try:
-        program = read()
-    except programs.ProgramUnreadable as error:
-        descriptors.say(error.message + "\n")
-        return error.status
-    import trio
-
-    from pyrepl3.cli.scripts import run_program
-
-    gc.freeze()
-    gc.enable()
-    return trio.run(run_program, program)
-
-
-def _print(text: str) -> int:
-    return 0 if descriptors.say(text, descriptors.STDOUT) else FAILED
-
-
-def _at_terminal() -> bool:
-    return descriptors.is_terminal(descriptors.STDIN) and descriptors.is_terminal(
-        descriptors.STDOUT
-    )
+def _end_at_once(*_: object) -> None:
+    os._exit(INTERRUPTED)

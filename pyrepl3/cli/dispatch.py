@@ -1,0 +1,98 @@
+"""From the command line to an exit status.
+
+Owns which part of the command serves what, and how a failure of the command itself is told.
+Imports what it needs when it is needed, as starting fast is most of what a command is.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from pyrepl3.cli import arguments, descriptors
+from pyrepl3.cli.statuses import FAILED, INTERRUPTED, MISUSED
+from pyrepl3.errors import PyreplError
+
+
+def serve(words: Sequence[str]) -> int:
+    """Do what the command line says; the exit status."""
+    descriptors.fill_closed_descriptors()
+    try:
+        return _serve(arguments.parse(words))
+    except arguments.UsageError as error:
+        descriptors.say(f"pyrepl3: {error.what}\n  {error.how}\n")
+        return MISUSED
+    except PyreplError as error:
+        descriptors.say(
+            f"pyrepl3: {error.what}\n  why: {error.why}\n  how: {error.how}\n  code: {error.code}\n"
+        )
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BaseException:
+        import traceback
+
+        descriptors.say("pyrepl3: this is a bug in PyREPL3\n" + traceback.format_exc())
+        return FAILED
+
+
+def _serve(command: arguments.Command) -> int:
+    match command:
+        case arguments.ShowHelp():
+            from pyrepl3.cli.texts import HELP
+
+            return _print(HELP)
+        case arguments.ShowVersion():
+            from pyrepl3 import __version__
+
+            return _print(f"PyREPL3 {__version__} (Python {sys.version.split()[0]})\n")
+        case arguments.Doctor():
+            from pyrepl3.cli.doctor import examine
+
+            gc.enable()
+            return examine(as_json=command.as_json)
+        case arguments.Interact() if _at_terminal():
+            from pyrepl3.cli.prompt_loop import interact
+
+            gc.enable()
+            return interact()
+    return _run(command)
+
+
+def _run(command: arguments.Command) -> int:
+    from pyrepl3.cli import programs
+
+    read: Callable[[], programs.Program]
+    match command:
+        case arguments.RunCode():
+            read = partial(programs.from_code, command.code, command.arguments)
+        case arguments.RunFile():
+            read = partial(programs.from_file, command.path, command.arguments)
+        case arguments.RunInput():
+            read = partial(programs.from_standard_input, ("-", *command.arguments))
+        case _:
+            read = partial(programs.from_standard_input, ("",))
+    try:
+        program = read()
+    except programs.ProgramUnreadable as error:
+        descriptors.say(error.message + "\n")
+        return error.status
+    import trio
+
+    from pyrepl3.cli.scripts import run_program
+
+    gc.freeze()
+    gc.enable()
+    return trio.run(run_program, program)
+
+
+def _print(text: str) -> int:
+    return 0 if descriptors.say(text, descriptors.STDOUT) else FAILED
+
+
+def _at_terminal() -> bool:
+    return descriptors.is_terminal(descriptors.STDIN) and descriptors.is_terminal(
+        descriptors.STDOUT
+    )
