@@ -31,7 +31,7 @@ def serve(words: Sequence[str]) -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BaseException:
+    except Exception:
         import traceback
 
         descriptors.say("pyrepl3: this is a bug in PyREPL3\n" + traceback.format_exc())

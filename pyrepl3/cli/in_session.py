@@ -162,7 +162,7 @@ def _tell(error: BaseException | None, report: str) -> None:
         return
     try:
         sys.excepthook(type(error), error, sys.last_traceback)
-    except BaseException as failure:
+    except (Exception, KeyboardInterrupt, SystemExit) as failure:
         print("Error in sys.excepthook:", file=sys.stderr)
         sys.__excepthook__(type(failure), failure, failure.__traceback__)
         print("\nOriginal exception was:", file=sys.stderr)
@@ -173,7 +173,7 @@ def _guarded(origin: object, step: Any) -> None:
     """As python ends: an exception of one step is told, and the next step runs."""
     try:
         step()
-    except BaseException as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         frames = error.__traceback__.tb_next if error.__traceback__ else None
         text = "".join(traceback.format_exception(type(error), error, frames))
         sys.stderr.write(f"Exception ignored in: {origin!r}\n{text}")

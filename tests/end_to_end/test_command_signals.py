@@ -86,7 +86,8 @@ def test_each_interrupt_reaches_a_script_that_handles_them() -> None:
 def test_handlers_of_an_interrupt_may_take_their_time() -> None:
     code = (
         "import atexit, time\natexit.register(print, 'exit handler')\n"
-        "try:\n    print('ready', flush=True)\n    time.sleep(60)\nfinally:\n    time.sleep(3)\n    print('cleaned up')"
+        "try:\n    print('ready', flush=True)\n    time.sleep(60)\n"
+        "finally:\n    time.sleep(3)\n    print('cleaned up')"
     )
     with started("-c", code) as process:
         _ready(process)
