@@ -247,6 +247,13 @@ class SessionStartFailed:
 
 
 @attrs.frozen
+class SessionDied:
+    """A session can no longer be used; SessionEnded follows when nothing of it is left."""
+
+    session: str
+
+
+@attrs.frozen
 class SessionEnded:
     """A session's process is reaped and its descriptors are closed."""
 
@@ -270,6 +277,7 @@ PoolMessage = (
     | Release
     | SessionStarted
     | SessionStartFailed
+    | SessionDied
     | SessionEnded
     | StopPool
     | PoolRang

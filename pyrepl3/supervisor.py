@@ -2,7 +2,8 @@
 
 Owns the wiring and nothing else: who is whose child, and who gets whose address.
 
-    Supervisor                 rest for one, left to right
+    Supervisor                 all for one, started left to right: a new pool counts from zero,
+    │                          so no session of the old one may live on
     ├── spawners               one for one
     │   └── a Spawner for each template
     ├── Sessions               one subtree a session, each all for one: Session, Transport
@@ -61,7 +62,7 @@ class Tree:
                 ChildSpec(SESSIONS, self._run_sessions, shutdown_s=shutdown_s),
                 ChildSpec(POOL, self._run_pool, stop=self._stop_pool, shutdown_s=shutdown_s),
             ],
-            strategy=Strategy.REST_FOR_ONE,
+            strategy=Strategy.ALL_FOR_ONE,
             intensity=RESTARTS,
             name="pyrepl3",
         )

@@ -30,10 +30,9 @@ OnOutput = Callable[[Output], object]
 OnDisplay = Callable[[Display], object]
 Renew = Callable[[], Awaitable[Lease]]
 
-ATTEMPTS = 100
+ATTEMPTS = 4
 """Processes to try for a request of which nothing ran. One cause (their zygote's end, say) kills
-all that are idle, and until the pool has heard of each it hands them out: as many as a pool of the
-default size has. Each try takes a few milliseconds."""
+several, and until the pool has heard of each, a millisecond later, it hands them out."""
 
 
 class Session:

@@ -21,6 +21,7 @@ from pyrepl3.messages import (
     PoolMessage,
     PoolRang,
     Release,
+    SessionDied,
     SessionEnded,
     SessionsMessage,
     SessionStarted,
@@ -114,6 +115,8 @@ class Pool:
                 effects = state.start_succeeded(message.session, now=now)
             case SessionStartFailed():
                 effects = state.start_failed(message.session, message.error, now=now)
+            case SessionDied():
+                effects = state.session_died(message.session, now=now)
             case SessionEnded():
                 self._started.pop(message.session, None)
                 effects = state.session_ended(message.session, now=now)

@@ -13,6 +13,7 @@ decision to start a session until it is told that nothing of it is left.
 | `release` | a caller gives its session back |
 | `take_back` | the caller was gone when its session was handed over |
 | `expire` | idle sessions have lived long enough |
+| `session_died` | a process has ended by itself |
 | `session_ended` | a process is reaped, whatever its session was doing |
 | `shut_down` | the service ends |
 """
@@ -159,6 +160,18 @@ class PoolState:
                 effects.append(Refuse(waiter, refusals.spawn_failed(template.name, error)))
         self._wake_by(template.breaker.retry_at)
         return effects + self._settle(now)
+
+    def session_died(self, session: str, *, now: float) -> list[Effect]:
+        """A session's process has ended by itself: nobody gets it any more.
+
+        Its place is taken until it is reaped.
+        """
+        record = self.sessions.get(session)
+        if record is None or record.phase is Phase.STOPPING:
+            return []
+        self.tally.deaths += 1
+        self._leave(record, Phase.STOPPING)
+        return self._settle(now)
 
     def session_ended(self, session: str, *, now: float) -> list[Effect]:
         """A session's process is reaped: its place is free, once."""

@@ -53,6 +53,8 @@ class Session:
     transport: Address[TransportMessage]
     """Has room for all that a session may send before it hears of it: see `transport.py`."""
     fate: Reply[str]
+    ended: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set when nothing is taken any more."""
     _state: SessionState = attrs.field(init=False)
     _cause: str = attrs.field(default="it was closed", init=False)
 
@@ -75,11 +77,13 @@ class Session:
                 await nursery.start(alarm.run)
                 task_status.started(self.address)
                 while state.phase is not Phase.ENDED:
-                    message: SessionMessage | None = await self.inbox.receive()
+                    self._handle(await self.inbox.receive())
                     # What has come with it is taken in the same turn: turns are what costs.
-                    while message is not None:
-                        self._handle(message)
+                    for _ in range(SESSION_MAILBOX):
                         message = receive_more(self.inbox)
+                        if message is None:
+                            break
+                        self._handle(message)
                     alarm.set(state.next_deadline())
                 nursery.cancel_scope.cancel()
         finally:
@@ -93,6 +97,7 @@ class Session:
         for effect in self._state.died():
             self._perform(effect)
         self.fate.answer(self._cause)
+        self.ended.set()
         close_mailbox(self.inbox, self._turn_away)
         self.address.close()
         self.transport.close()

@@ -17,6 +17,7 @@ from pyrepl3.config import Config
 from pyrepl3.errors import InternalError, PyreplError, WorkerSpawnFailed
 from pyrepl3.messages import (
     PoolMessage,
+    SessionDied,
     SessionEnded,
     SessionsMessage,
     SessionStarted,
@@ -69,6 +70,7 @@ class Sessions:
             limits=self.config.limits_of(start.template),
             pool=self.config.pool,
             timeouts=self.config.timeouts,
+            on_death=lambda: _tell(start.notices, SessionDied(start.session)),
         )
         self._subtrees[start.session] = subtree
         nursery.start_soon(self._run_subtree, subtree, start)

@@ -6,6 +6,7 @@ decide when either happens.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import attrs
@@ -32,6 +33,8 @@ class SessionSubtree:
     limits: Limits
     pool: PoolConfig
     timeouts: Timeouts
+    on_death: Callable[[], Awaitable[None]]
+    """Awaited when the session can no longer be used, before its descriptors are closed."""
     _stopping: trio.Event = attrs.field(factory=trio.Event, init=False)
     _graceful: bool = attrs.field(default=True, init=False)
     _address: Address[SessionMessage] | None = attrs.field(default=None, init=False)
@@ -96,6 +99,8 @@ class SessionSubtree:
                 await pair.start(session.run)
                 self._address = address
                 task_status.started(SessionStarted(self.session, ready.pid, address, fate_answer))
+                await session.ended.wait()
+                await self.on_death()
         if failure is not None:
             raise failure
 

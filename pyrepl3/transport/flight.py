@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from pyrepl3.errors import Code, PyreplError
-from pyrepl3.events import Error, Event, Gap, Output, Result, Started, Stream
+from pyrepl3.events import Display, Error, Event, Gap, Output, Result, Started, Stream
 from pyrepl3.messages import Ask, Refused, Run
 from pyrepl3.transport.output import Allowance
 
@@ -102,13 +102,24 @@ class ExecutionFlight:
                 await self._send_held()
             self._waiting = None
 
-    async def finish(self, rests: list[tuple[Stream, str]], terminal: Result | Error) -> None:
-        """Deliver all that is held, then the terminal event, and close the channel."""
+    def finish(self, rests: list[tuple[Stream, str]], terminal: Result | Error) -> bool:
+        """Deliver, without waiting, all that is held and the terminal event.
+
+        False when the client has no room for all of it: then `finish_later` has to.
+        """
+        for stream, text in rests:
+            self._held.extend(self.allowance.admit(stream, text, background=False))
+        self._held.extend(self.allowance.finish())
+        self._held.append(terminal)
+        self._send_held_nowait()
+        if self._held:
+            return False
+        self.run.request.events.close()
+        return True
+
+    async def finish_later(self) -> None:
+        """Deliver what `finish` could not, as the client makes room, and close the channel."""
         with self.run.request.events:
-            for stream, text in rests:
-                self._held.extend(self.allowance.admit(stream, text, background=False))
-            self._held.extend(self.allowance.finish())
-            self._held.append(terminal)
             await self._send_held()
 
     def refuse(self, error: PyreplError) -> None:
@@ -124,11 +135,12 @@ class ExecutionFlight:
         self.run.request.events.close()
 
     def _hold(self, event: Event) -> None:
-        if self._hurried and isinstance(event, Output):
-            if self._held_characters + len(event.data) > SPILL_CHARACTERS:
-                self.allowance.omit(event.data)
+        if self._hurried:
+            text = _text_of(event)
+            if self._held_characters + len(text) > SPILL_CHARACTERS:
+                self.allowance.omit(text)
                 return
-            self._held_characters += len(event.data)
+            self._held_characters += len(text)
         self._held.append(event)
 
     def _send_held_nowait(self) -> None:
@@ -150,6 +162,13 @@ class ExecutionFlight:
                 self._held.popleft()
         except trio.BrokenResourceError:
             self._held.clear()
+
+
+def _text_of(event: Event) -> str:
+    """What an event weighs, while it is held for a client that does not take it."""
+    if isinstance(event, Output):
+        return event.data
+    return repr(event.data) if isinstance(event, Display) else ""
 
 
 Flight = ExecutionFlight | QuestionFlight

@@ -30,9 +30,9 @@ from pyrepl3.transport.spawner import SpawnedWorker, WorkerExit
 from pyrepl3.transport.uplink import Uplink
 from pyrepl3.wire.worker_messages import ProtocolViolation, encode_message
 
-TRANSPORT_MAILBOX = 32
-"""Eight jobs; an interrupt, a dump, a kill and an input for each that runs; a shutdown: more than
-a session sends before this task, which waits for nothing else, has taken the first."""
+TRANSPORT_MAILBOX = 64
+"""Eight jobs; an interrupt, a dump and a kill for each; a shutdown; and the inputs of two turns of
+the session: more than it sends before this task, which waits for nothing else, has its turn."""
 
 HANG_UP_GRACE_S = 0.1
 """From the end of the socket to the death that explains it; without one it was a violation."""
@@ -66,7 +66,7 @@ class Transport:
 
     def __attrs_post_init__(self) -> None:
         self._descriptors = WorkerDescriptors(self.worker)
-        self._uplink = Uplink(self.session, None)
+        self._uplink = Uplink(self.session, None, ExecutionFlight.drop)
 
     async def run(self, *, task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until the process has ended; the started value comes with its `ready`.
@@ -82,13 +82,16 @@ class Transport:
             task_status.started(Ready(address, message["pid"], message["version"]))
 
         self._uplink.on_ready = ready
+        failure: WorkerSpawnFailed | None = None
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._command, inbox)
-                nursery.start_soon(self._descriptors.send_rests)
-                await self._read_until_death()
-                nursery.cancel_scope.cancel()
-            await self._tell_death()
+            async with trio.open_nursery() as lingering:
+                self._uplink.linger = lambda flight: lingering.start_soon(flight.finish_later)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._command, inbox)
+                    nursery.start_soon(self._descriptors.send_rests)
+                    await self._read_until_death()
+                    nursery.cancel_scope.cancel()
+                failure = await self._tell_death()
         finally:
             # However it ended: nothing lives on, and nobody waits for what cannot come.
             self.worker.process.kill()
@@ -97,6 +100,8 @@ class Transport:
             for flight in self._uplink.flights:
                 _drop(flight)
             self.session.close()
+        if failure is not None:
+            raise failure
 
     # --- down ---------------------------------------------------------------------------------
 
@@ -217,8 +222,11 @@ class Transport:
             for stream in streams:
                 await self._take_pipe(stream)
 
-    async def _tell_death(self) -> None:
-        """Give everyone who waits for this process the one end that they were promised."""
+    async def _tell_death(self) -> WorkerSpawnFailed | None:
+        """Give everyone who waits for this process the one end that they were promised.
+
+        Returns the failure where nobody but its start waited for it.
+        """
         cause = verdicts.cause_of(
             await self._exit_report(),
             violation=self._violation,
@@ -226,7 +234,7 @@ class Transport:
             stack=self._stack,
         )
         if self._uplink.on_ready is not None:
-            raise self._spawn_failed(cause)
+            return self._spawn_failed(cause)
         await self._uplink.notify(Died(cause.text))
         rests = self._uplink.rests()
         while self._uplink.flights:
@@ -237,10 +245,11 @@ class Transport:
                 last_output = flight.allowance.last_output
                 code, limit_s = flight.code, flight.limit_s
                 terminal = verdicts.death_of(flight.execution, cause, code, limit_s, last_output)
-                await flight.finish(rests, terminal)
+                self._uplink.finish(flight, rests, terminal)
                 rests = []
             else:
                 _drop(flight)
+        return None
 
     async def _exit_report(self) -> WorkerExit | None:
         with trio.move_on_after(EXIT_REPORT_S):

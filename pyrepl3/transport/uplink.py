@@ -34,6 +34,9 @@ class Uplink:
     session: Address[SessionMessage]
     on_ready: Callable[[dict[str, Any]], None] | None
     """Called with the `ready`, which must come first; None from then on."""
+    linger: Callable[[ExecutionFlight], None]
+    """Takes an execution that has ended, whose client has no room for all of its last events: it
+    must hold up neither the worker nor the executions behind it."""
     flights: deque[Flight] = attrs.field(factory=deque, init=False)
     background: Background = attrs.field(factory=Background, init=False)
     _decoder: FrameDecoder = attrs.field(factory=FrameDecoder, init=False)
@@ -135,7 +138,14 @@ class Uplink:
         # The session first: a client that does not take its result must not look like code
         # that does not end.
         await self.notify(Ended(flight.number))
-        await flight.finish(rests, terminal)
+        self.finish(flight, rests, terminal)
+
+    def finish(
+        self, flight: ExecutionFlight, rests: list[tuple[Stream, str]], terminal: Result | Error
+    ) -> None:
+        """Deliver an execution's last events, in the background if need be."""
+        if not flight.finish(rests, terminal):
+            self.linger(flight)
 
     def _next(self, ended: Flight) -> None:
         assert self.flights[0] is ended

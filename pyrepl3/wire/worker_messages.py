@@ -8,6 +8,7 @@ nothing: whatever is not exactly as stated here is a `ProtocolViolation`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import msgpack
@@ -73,6 +74,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
 ERROR_CODES = frozenset({None, "INTERRUPTED", "STDIN_UNAVAILABLE", "RUNNER_BROKEN"})
 """What a worker may say of its own failures; every other code is the service's to give."""
 
+_SCALARS = frozenset({str, int, bool, type(None)})
 _STREAMS = frozenset({"stdout", "stderr"})
 
 
@@ -156,8 +158,9 @@ def _bin_header(size: int) -> bytes:
 
 
 def _check_rest(kind: str, message: dict[str, Any]) -> None:
-    if _depth_exceeds(message, MAX_DEPTH):
-        raise ProtocolViolation(f"a {kind!r} message nested deeper than {MAX_DEPTH}")
+    _check_json(kind, message)
+    if kind == "ready" and PROTOCOL_VERSION not in message["protocol"]:
+        raise ProtocolViolation(f"speaking another protocol than version {PROTOCOL_VERSION}")
     if kind == "error":
         if not all(isinstance(line, str) for line in message["traceback"]):
             raise ProtocolViolation("a traceback that is no list of strings")
@@ -167,18 +170,27 @@ def _check_rest(kind: str, message: dict[str, Any]) -> None:
         raise ProtocolViolation("completions that are no strings")
 
 
-def _depth_exceeds(value: object, limit: int) -> bool:
-    """Whether lists and maps nest deeper than ``limit``; level by level, without recursion."""
-    level = [value]
-    for _ in range(limit):
-        deeper: list[object] = []
+def _check_json(kind: str, message: dict[str, Any]) -> None:
+    """Refuse what JSON cannot say, or what nests too deep; level by level, without recursion."""
+    level: list[Any] = [message]
+    for _ in range(MAX_DEPTH):
+        deeper: list[Any] = []
         for container in level:
-            children = container.values() if type(container) is dict else container
-            for child in children:  # type: ignore[attr-defined]  # only containers get here
-                kind = type(child)
-                if kind is dict or kind is list:
+            children = container
+            if type(container) is dict:
+                children = container.values()
+                if bytes in map(type, container):  # the only other kind of key that msgpack lets in
+                    raise ProtocolViolation(f"a {kind!r} message with a key that is no string")
+            for child in children:
+                child_type = type(child)
+                if child_type is dict or child_type is list:
                     deeper.append(child)
+                elif child_type is float:
+                    if not isfinite(child):
+                        raise ProtocolViolation(f"a {kind!r} message with {child} in it")
+                elif child_type not in _SCALARS:
+                    raise ProtocolViolation(f"a {kind!r} message with a {child_type.__name__}")
         if not deeper:
-            return False
+            return
         level = deeper
-    return True
+    raise ProtocolViolation(f"a {kind!r} message nested deeper than {MAX_DEPTH}")

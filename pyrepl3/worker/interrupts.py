@@ -13,7 +13,7 @@ A user's SIGINT handler is honoured and stays, as in any script; SIG_DFL and the
 mean the session's own, which raises KeyboardInterrupt.
 """
 
-import _signal  # type: ignore[import-not-found]
+import _signal
 import signal
 import sys
 from _thread import get_ident

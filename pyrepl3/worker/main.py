@@ -67,7 +67,7 @@ class Prepared:
             namespace=self.namespace,
             output=self.output,
         )
-        self.ready = {
+        self.ready: dict[str, Any] = {
             "type": "ready",
             "protocol": [PROTOCOL_VERSION],
             "language": "python",

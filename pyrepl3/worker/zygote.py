@@ -247,9 +247,12 @@ def _open_control(arguments: Sequence[str]) -> tuple[socket.socket, int]:
 
 
 def _boot_arguments(zygote: Sequence[str]) -> list[str]:
-    """How an exec start runs boot: as this zygote was run, in the other role."""
+    """How an exec start runs boot: as this zygote was run (by an absolute path), in the other role.
+
+    Asks for no working directory: it may have been deleted.
+    """
     options = [each for each in zygote if each.startswith("--msgpack-path=")]
-    return [os.path.abspath(zygote[0]), "worker", *options]
+    return [zygote[0], "worker", *options]
 
 
 def _prepare(control: socket.socket, configuration: dict[str, Any]) -> None:

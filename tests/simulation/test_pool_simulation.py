@@ -217,11 +217,24 @@ class PoolMachine(RuleBasedStateMachine):
         self.dead.add(session)
         self.perform(self.state.session_ended(session, now=self.now))
 
-    @precondition(lambda self: self.dead)
+    @precondition(lambda self: self.of_phase(Phase.STARTING, Phase.IDLE, Phase.LEASED))
+    @rule(data=st.data())
+    def process_dies(self, data: st.DataObject) -> None:
+        """Told before it is reaped: nobody gets it, and its place is still taken."""
+        alive = self.of_phase(Phase.STARTING, Phase.IDLE, Phase.LEASED)
+        session = data.draw(st.sampled_from(alive))
+        self.phase[session] = Phase.STOPPING
+        self.given.pop(session, None)
+        self.dead.add(session)
+        self.seen["died"] += 1
+        self.perform(self.state.session_died(session, now=self.now))
+        assert self.state.session_died(session, now=self.now) == []
+
+    @precondition(lambda self: self.dead - self.phase.keys())
     @rule(data=st.data())
     def end_is_told_again(self, data: st.DataObject) -> None:
         """A place that was given back is not given back twice."""
-        session = data.draw(st.sampled_from(sorted(self.dead)))
+        session = data.draw(st.sampled_from(sorted(self.dead - self.phase.keys())))
         assert self.state.session_ended(session, now=self.now) == []
         assert self.state.start_failed(session, FAILURE, now=self.now) == []
         assert self.state.start_succeeded(session, now=self.now) == []

@@ -11,7 +11,7 @@ import trio.testing
 from actors import open_reply
 from actors.testing import cancel_at_each_checkpoint
 from pyrepl3.errors import Code
-from pyrepl3.events import Display, Event, Gap, Output, Result, Started, Usage
+from pyrepl3.events import Display, Error, Event, Gap, Output, Result, Started, Stream, Usage
 from pyrepl3.messages import (
     EVENT_CAPACITY,
     Ask,
@@ -63,6 +63,13 @@ async def everything(events: EventReceiver) -> list[Event | Refused]:
     return [event async for event in events]
 
 
+async def finish(
+    flight: ExecutionFlight, rests: list[tuple[Stream, str]], terminal: Result | Error
+) -> None:
+    if not flight.finish(rests, terminal):
+        await flight.finish_later()
+
+
 async def print_all(flight: ExecutionFlight, count: int) -> None:
     for number in range(count):
         await flight.print("stdout", f"{number}", background=False)
@@ -100,7 +107,7 @@ async def test_a_slow_client_slows_its_producer_and_misses_nothing(
         nursery.start_soon(read_slowly)
         await print_all(flight, 20)
         produced_at = trio.current_time()
-        await flight.finish([], RESULT)
+        await finish(flight, [], RESULT)
 
     assert told(received) == [str(number) for number in range(20)] + ["Result"]
     # Ready to take its 1st at once; the channel holds EVENT_CAPACITY behind it.
@@ -122,7 +129,7 @@ async def test_an_interrupt_frees_the_producer_that_a_slow_client_blocks(
 
     assert (flight.code, flight.limit_s) == (Code.INTERRUPTED, None)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(flight.finish, [], RESULT)
+        nursery.start_soon(finish, flight, [], RESULT)
         received = await everything(events)
     assert told(received) == [str(number) for number in range(EVENT_CAPACITY + 5)] + ["Result"]
 
@@ -135,7 +142,7 @@ async def test_output_that_waits_for_a_slow_client_after_an_interrupt_is_bounded
         await flight.print("stdout", piece, background=False)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(flight.finish, [], RESULT)
+        nursery.start_soon(finish, flight, [], RESULT)
         received = await everything(events)
 
     pieces = [event for event in received if isinstance(event, Output)]
@@ -157,7 +164,7 @@ async def test_a_client_that_takes_output_again_is_sent_more_also_after_an_inter
             received += taken(events)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(flight.finish, [], RESULT)
+        nursery.start_soon(finish, flight, [], RESULT)
         received += await everything(events)
 
     assert [len(event.data) for event in received if isinstance(event, Output)] == (
@@ -177,7 +184,7 @@ async def test_the_order_is_kept_over_an_interrupt() -> None:
     await flight.print("stderr", "last words", background=False)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(flight.finish, [("stdout", "�")], RESULT)
+        nursery.start_soon(finish, flight, [("stdout", "�")], RESULT)
         received = await everything(events)
 
     numbers = [str(number) for number in range(EVENT_CAPACITY)]
@@ -188,7 +195,7 @@ async def test_the_limit_of_output_is_told_before_the_end() -> None:
     flight, events = take_off(output_bytes=3)
     for text in ("ab", "cd", "ef"):
         await flight.print("stdout", text, background=False)
-    await flight.finish([], RESULT)
+    await finish(flight, [], RESULT)
 
     assert told(taken(events)) == ["ab", "c", "gap 1", "gap 2", "Result"]
 
@@ -199,7 +206,7 @@ async def test_a_client_that_has_gone_holds_up_nobody() -> None:
     events.close()
 
     await print_all(flight, 3 * EVENT_CAPACITY)
-    await flight.finish([], RESULT)
+    await finish(flight, [], RESULT)
 
 
 async def test_a_client_that_goes_while_it_is_waited_for_holds_up_nobody() -> None:
@@ -208,7 +215,7 @@ async def test_a_client_that_goes_while_it_is_waited_for_holds_up_nobody() -> No
         nursery.start_soon(print_all, flight, 3 * EVENT_CAPACITY)
         await trio.testing.wait_all_tasks_blocked()
         events.close()
-    await flight.finish([], RESULT)
+    await finish(flight, [], RESULT)
 
 
 async def test_events_that_begin_an_execution_wait_where_the_client_has_no_room() -> None:
@@ -219,7 +226,7 @@ async def test_events_that_begin_an_execution_wait_where_the_client_has_no_room(
     flight.begin(background)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(flight.finish, [], RESULT)
+        nursery.start_soon(finish, flight, [], RESULT)
         received = await everything(events)
 
     numbers = [str(number) for number in range(EVENT_CAPACITY + 3)]
@@ -259,7 +266,7 @@ async def test_a_delivery_that_is_cancelled_loses_nothing_it_did_not_send() -> N
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read_late, events)
             await print_all(flight, EVENT_CAPACITY + 4)
-            await flight.finish([], RESULT)
+            await finish(flight, [], RESULT)
         return events
 
     async def read_late(events: EventReceiver) -> None:

@@ -354,3 +354,23 @@ def test_the_figures_count_hits_and_misses() -> None:
     assert (figures.hits, figures.misses) == (1, 2)
     assert figures.hit_rate == pytest.approx(1 / 3)
     assert (figures.leased, figures.starting, figures.waiting) == (1, 1, 1)
+
+
+def test_a_session_that_died_is_handed_to_nobody_and_keeps_its_place_until_it_is_reaped() -> None:
+    world = World("a", max_sessions=1)
+    session = world.idle()
+
+    assert world.state.session_died(session, now=world.now) == []
+    assert world.acquire(1) == []
+    assert world.phases()["stopping"] == 1
+    assert len(starts(world.ended(session))) == 1
+    assert world.state.statistics().deaths == 1
+
+
+def test_a_leased_session_that_died_is_released_to_no_effect() -> None:
+    world = World("a")
+    session = world.lease(1)
+    world.state.session_died(session, now=world.now)
+
+    assert world.release(session) == []
+    assert world.state.take_back(session, now=world.now) == []
