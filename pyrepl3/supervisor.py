@@ -154,7 +154,7 @@ class Supervisor:
         finally:
             used = session.touched
             session.end()
-            await self._leasing.release(lease, used=used)
+            await self._leasing.release(lease, used=used)  # noqa: ASYNC102  # shielded and bounded inside
 
     def statistics(self) -> Statistics:
         """How the service stands now, as a frozen object."""

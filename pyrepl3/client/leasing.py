@@ -51,9 +51,9 @@ class Leasing:
             raise
         except BaseException:
             for lease in unwanted:
-                await self.release(lease, used=False)
+                await self.release(lease, used=False)  # noqa: ASYNC102  # shielded and bounded inside
             if not unwanted:
-                await self._notify(CancelAcquire(waiter))
+                await self._notify(CancelAcquire(waiter))  # noqa: ASYNC102  # shielded and bounded inside
             raise
 
     async def release(self, lease: Lease, *, used: bool) -> None:

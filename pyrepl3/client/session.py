@@ -114,7 +114,7 @@ class Session:
                         await self._react(event, *handlers)
                     event = await self._next_event(events)
             except BaseException:
-                await self._requests.abandon(execution.id)
+                await self._requests.abandon(execution.id)  # noqa: ASYNC102  # shielded and bounded inside
                 raise
         return execution
 
@@ -149,7 +149,7 @@ class Session:
                 yield stream
             finally:
                 if not stream.ended:
-                    await self._requests.abandon(execution)
+                    await self._requests.abandon(execution)  # noqa: ASYNC102  # shielded and bounded inside
 
     async def interrupt(
         self, execution: str | None = None, *, grace_s: float | None = None
@@ -251,7 +251,7 @@ class Session:
                     raise
             except BaseException:
                 events.close()
-                await self._requests.abandon(execution)
+                await self._requests.abandon(execution)  # noqa: ASYNC102  # shielded and bounded inside
                 raise
             await self._start_over()
 

@@ -65,7 +65,7 @@ class SessionSubtree:
                     failure = error
                 nursery.cancel_scope.cancel()
         finally:
-            await _reaped(exit_answer)
+            await _reaped(exit_answer)  # noqa: ASYNC102  # shielded and bounded inside
         if failure is None and self._address is None:
             failure = _called_off()
         if failure is not None:

@@ -57,6 +57,7 @@ class Uplink:
         """Decode and deliver what the socket gave. Raises ProtocolViolation."""
         decoder, merger, shortcut = self._decoder, self._merger, self._shortcut
         decoder.receive(data)
+        violation: ProtocolViolation | None = None
         try:
             while bodies := decoder.frames():
                 for body in bodies:
@@ -72,10 +73,14 @@ class Uplink:
                     else:
                         await self.flush()
                         await self._handle(message)
-        except (ProtocolViolation, FrameTooLarge) as violation:
-            await self.flush()
-            raise ProtocolViolation(str(violation)) from violation
+        except FrameTooLarge as error:
+            violation = ProtocolViolation(str(error))
+        except ProtocolViolation as error:
+            violation = error
+        # What it printed before it broke the rules is told.
         await self.flush()
+        if violation is not None:
+            raise violation
 
     def _source_of(self, message: dict[str, Any]) -> Source:
         execution = message["execution"]

@@ -118,7 +118,7 @@ async def open_zygote(template: Template, stop_timeout_s: float) -> AsyncIterato
                 yield zygote
         finally:
             control.close()
-            await _end(process, stop_timeout_s)
+            await _end(process, stop_timeout_s)  # noqa: ASYNC102  # shielded and bounded inside
 
 
 async def _start_interpreter(template: Template, control: socket.socket) -> trio.Process:

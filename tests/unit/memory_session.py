@@ -68,7 +68,7 @@ class MemoryActor:
                     self.messages.append(message)
                     if isinstance(message, Close):
                         fate.answer("it was closed")
-                        return
+                        return  # noqa: ASYNC121  # ends the nursery's body alone
                     self.handle(message, nursery)
 
     def handle(self, message: SessionMessage, nursery: trio.Nursery) -> None:

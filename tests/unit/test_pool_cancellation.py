@@ -75,7 +75,7 @@ async def test_a_release_that_is_cancelled_at_any_checkpoint_is_a_release(
             try:
                 await trio.lowlevel.checkpoint()
             finally:
-                await world.leasing.release(lease, used=used)
+                await world.leasing.release(lease, used=used)  # noqa: ASYNC102  # shielded and bounded inside
 
         async for _ in cancel_at_each_checkpoint(acquire_and_release):
             await world.settled()
@@ -87,7 +87,7 @@ async def test_a_caller_cancelled_in_the_tick_of_its_hand_over_leaves_the_sessio
 ) -> None:
     """The session was handed to it, and it never ran again to take it."""
     async with open_pool(min_idle=0, start_s=1.0) as world:
-        with trio.move_on_at(1.0) as scope:
+        with trio.move_on_at(1.0) as scope:  # noqa: ASYNC125  # the mock clock starts at 0
             await world.leasing.acquire("a", 5.0)
         await world.settled()
 
@@ -104,7 +104,7 @@ async def test_a_session_for_a_caller_who_has_gone_goes_to_the_next(autojump_clo
             leases.append(await world.acquire())
 
         async with trio.open_nursery() as nursery:
-            with trio.move_on_at(1.0):
+            with trio.move_on_at(1.0):  # noqa: ASYNC125  # the mock clock starts at 0
                 nursery.start_soon(second)
                 await world.leasing.acquire("a", 5.0)
 
@@ -169,7 +169,7 @@ async def test_200_callers_half_of_them_cancelled_leave_every_session_accounted_
                 await trio.sleep(random.uniform(0.0, 0.5))
             finally:
                 session.owner = None
-                await world.leasing.release(lease, used=uses)
+                await world.leasing.release(lease, used=uses)  # noqa: ASYNC102  # shielded and bounded inside
         done["cancelled" if scope.cancelled_caught else "used" if uses else "unused"] += 1
 
     async with open_pool(min_idle=2, max_sessions=4, idle_lifetime_s=1e6) as world:
