@@ -125,7 +125,7 @@ class Runner:
         try:
             cell: Cell = call_user(self._compiler.compile, source, filename)
         except BaseException:
-            self._sources.restore()
+            self._sources.restore(kept)
             raise
         self._sources.watch(kept, cell)
         try:
@@ -139,7 +139,7 @@ class Runner:
         except BaseException as error:
             if getpid() != self._pid:
                 leave_forked_child(self._output, error)
-            self._sources.restore()
+            self._sources.restore(kept)
             self._show_after_failure()
             raise
 

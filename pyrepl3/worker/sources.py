@@ -50,9 +50,10 @@ class Sources:
             if linecache.cache.get(filename) is entry:
                 del linecache.cache[filename]
 
-    def restore(self) -> None:
-        """Tell linecache again what user code may have cleared from it."""
-        linecache.cache.update(self._entries)
+    def restore(self, entry: Any) -> None:
+        """Tell linecache again what user code has cleared from it, if it has."""
+        if linecache.cache.get(entry[3]) is not entry:
+            linecache.cache.update(self._entries)
 
 
 def _with_nested(code: CodeType) -> Iterator[CodeType]:
