@@ -33,7 +33,7 @@ class Link:
         self.descriptors: tuple[int, ...] = ()
         """What a forked child must not keep; empty until there is a service to speak to."""
         self._interrupts = interrupts
-        self._write_fd = self.read_fd = -1
+        self.write_fd = self.read_fd = -1
         self._is_open = False
         self._is_writing = False
         self._unsent: deque[bytes] = deque()
@@ -41,7 +41,7 @@ class Link:
 
     def attach(self, read_fd: int, write_fd: int, *others: int | None) -> None:
         """Speak through these. ``others`` belong to the link as well, and are not inherited."""
-        self.read_fd, self._write_fd = read_fd, write_fd
+        self.read_fd, self.write_fd = read_fd, write_fd
         named = {read_fd, write_fd, *others}
         self.descriptors = tuple(each for each in named if each is not None)
         for descriptor in self.descriptors:
@@ -77,7 +77,7 @@ class Link:
             return bool(unsent)
         self._is_writing = True
         try:
-            written = write(self._write_fd, frame)
+            written = write(self.write_fd, frame)
         except OSError as error:
             written = self._count_failed_write(frame, error)
         if written != len(frame):
@@ -93,7 +93,7 @@ class Link:
                     self._write_unsent()
                 if not self._unsent or self._is_writing:
                     return
-            self._wait(self._write_fd, POLLOUT)
+            self._wait(self.write_fd, POLLOUT)
 
     def receive(self) -> dict[str, Any]:
         """The next message. Raises LinkEnded at the end of file, KeyboardInterrupt as `send`."""
@@ -161,7 +161,7 @@ class Link:
         while unsent:
             frame = unsent[0]
             try:
-                written = write(self._write_fd, frame)
+                written = write(self.write_fd, frame)
             except OSError as error:
                 written = self._count_failed_write(frame, error)
             if written == len(frame):

@@ -15,6 +15,7 @@ from posix import _exit, close, dup, dup2, getpid, lseek
 from signal import SIGUSR1
 from typing import Any, NoReturn
 
+from .children import keep_order_with_children
 from .codec import decode_message
 from .display import install_display
 from .forks import disown_children
@@ -86,6 +87,7 @@ class Prepared:
         install_quitters()
         install_matplotlib_hook()
         self.interrupts.wrap_signal_module()
+        keep_order_with_children(self.output)
         disown_children(output=self.output, link=self.link, interrupts=self.interrupts)
 
 

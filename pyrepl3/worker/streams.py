@@ -10,7 +10,7 @@ The hot path is written out by hand: a million ``print`` calls a session are com
 
 import io
 from _thread import RLock
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from posix import write as posix_write
 from struct import Struct
 from typing import Any
@@ -41,6 +41,8 @@ class Output:
     def __init__(self, interrupts: Interrupts) -> None:
         self.interrupts = interrupts
         self.link: Link | None = None
+        self.before_line: Callable[[], None] | None = None
+        """Called before each line, once there are children whose output has its own way."""
         self.lock = RLock()
         self.stdout = OutputStream(self, "stdout", 1)
         self.stderr = OutputStream(self, "stderr", 2)
@@ -59,6 +61,7 @@ class Output:
     def detach(self) -> None:
         """In a forked child: forget what the parent will send, and write to 1 and 2."""
         self.link = None
+        self.before_line = None
         self.lock = RLock()
         self.stdout.forget_pending()
         self.stderr.forget_pending()
@@ -143,6 +146,8 @@ class OutputStream(io.TextIOBase):
                 self._interrupts.deliver()
             return len(text)
         blocked = None
+        if self._output.before_line is not None:
+            self._output.before_line()
         self._acquire()
         try:
             if text == "\n" and len(pending) == 1:
