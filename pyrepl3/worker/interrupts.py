@@ -89,6 +89,8 @@ class Interrupts:
         self.report: Callable[[BaseException], None] = _forget
         """Told of what a user's handler raised between executions."""
         self._last = 0
+        self._heard = 0
+        """The last number on the page whose signal has come: it follows the page, maybe late."""
         self._words: Any = [0, 0]
         self._put_off: deque[int] = deque()
         self._user_handlers: dict[int, Any] = {}
@@ -161,8 +163,13 @@ class Interrupts:
         """The control page's rule. An interrupt is used up once, and never by another execution."""
         words = self._words
         target = words[0]
-        if target == 0 or target == words[1]:
+        late = self._heard != target
+        self._heard = target
+        if target == 0 or (target == words[1] and not late):
             return self.current != 0
+        if target == words[1]:
+            # `begin` has taken it from the page; another execution may run by now.
+            return False
         if target == self.current:
             words[1] = target
             self.came_from_service = True

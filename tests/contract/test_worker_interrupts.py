@@ -116,9 +116,22 @@ def test_an_interrupt_for_an_execution_that_waits_ends_it_at_once(worker: Worker
     worker.words[0] = worker.number + 1
 
     end = worker.run("print('never')").end
+    worker.process.send_signal(signal.SIGINT)
 
     assert (end["name"], end["code"]) == ("KeyboardInterrupt", "INTERRUPTED")
     assert worker.run("2").value == 2
+
+
+def test_a_signal_behind_its_page_does_not_strike_the_next_execution(worker: Worker) -> None:
+    # The service was held up between the two, and the worker took the interrupt from the page.
+    worker.words[0] = worker.number + 1
+    assert worker.run("1").end["code"] == "INTERRUPTED"
+    worker.execute("import time; print('go'); time.sleep(0.2); 'untouched'")
+    assert worker.receive()["data"] == b"go\n"
+    worker.interrupt(worker.number - 1)
+
+    assert worker.finish().value == "untouched"
+    assert worker.run("import signal; signal.raise_signal(2)").end["name"] == "KeyboardInterrupt"
 
 
 def test_a_signal_of_the_users_own_is_a_plain_keyboard_interrupt(worker: Worker) -> None:
