@@ -182,7 +182,7 @@ class SessionState:
         deadline = self._kill_at
         if self._ladder is not None:
             deadline = min(deadline, self._ladder.next_at)
-        elif self._handed:
+        if self._handed and (self._ladder is None or self._ladder.rung is Rung.SIGNALLED):
             deadline = min(deadline, self._handed[0].deadline)
         return deadline
 
@@ -191,12 +191,15 @@ class SessionState:
         if now >= self._kill_at:
             self._kill_at = math.inf
             return [KillWorker()]
+        effects: list[Effect] = []
         running = self._running()
-        if self._ladder is not None:
-            return self._next_rung(self._ladder, now)
         if running is not None and now >= running.deadline:
-            return self._climb(running, Code.EXECUTION_TIMEOUT, None, None, now)
-        return []
+            # Also under an interrupt's ladder: its grace, however long, ends with the deadline's.
+            running.deadline = math.inf
+            effects.extend(self._climb(running, Code.EXECUTION_TIMEOUT, None, None, now))
+        if self._ladder is not None:
+            effects.extend(self._next_rung(self._ladder, now))
+        return effects
 
     # --- the order of jobs --------------------------------------------------------------------
 

@@ -290,10 +290,23 @@ def test_a_deadline_behind_an_interrupt_signals_no_more() -> None:
     world = World()
     world.execute("a", timeout_s=1.0)
     world.interrupt(interrupt(grace_s=5.0))
-    world.now = 1.5
+    world.now = 1.0
 
     assert world.state.tick(now=world.now) == []
-    assert world.state.next_deadline() == 5.0
+
+
+@pytest.mark.parametrize(("grace_s", "expected"), [(math.inf, 3.0), (5.0, 3.0), (2.5, 2.5)])
+def test_no_grace_of_an_interrupt_puts_off_what_follows_a_deadline(
+    grace_s: float, expected: float
+) -> None:
+    world = World()
+    world.execute("a", timeout_s=1.0)
+    world.interrupt(interrupt(grace_s=grace_s))
+
+    assert world.state.next_deadline() == 1.0
+    world.wake()
+    assert world.state.next_deadline() == expected
+    assert DumpStack() in world.wake()
 
 
 @pytest.mark.parametrize("question", [False, True])
