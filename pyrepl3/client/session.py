@@ -20,7 +20,7 @@ from pyrepl3.client.execution import Execution
 from pyrepl3.client.requests import SessionRequests
 from pyrepl3.client.settings import SessionSettings
 from pyrepl3.config import check_timeout
-from pyrepl3.errors import PyreplError, SessionLost
+from pyrepl3.errors import ConfigInvalid, PyreplError, SessionLost
 from pyrepl3.events import Display, Error, Event, InputRequested, InterruptOutcome, Output, Result
 from pyrepl3.messages import EventReceiver, Execute, Interrupt, Lease, Query, Refused, open_events
 from pyrepl3.session import refusals
@@ -33,6 +33,9 @@ Renew = Callable[[], Awaitable[Lease]]
 ATTEMPTS = 4
 """Processes to try for a request of which nothing ran. One cause (their zygote's end, say) kills
 several, and until the pool has heard of each, a millisecond later, it hands them out."""
+
+FILENAME_CHARACTERS = 4096
+"""PATH_MAX of Linux."""
 
 
 class Session:
@@ -93,7 +96,7 @@ class Session:
         waits, the code's output waits. ``silent``: no value, no `_`, not counted.
 
         When cancelled, the code is interrupted. Raises CodeTooLarge, QueueFull or SessionLost
-        when nothing of it ran, ConfigInvalid for an impossible ``timeout_s``.
+        when nothing of it ran, ConfigInvalid for an impossible ``timeout_s`` or ``filename``.
         """
         execution = Execution(f"{self.id}.{next(self._numbers)}")
         handlers = (on_input, on_output, on_display)
@@ -232,7 +235,8 @@ class Session:
         """
         self._check(code, timeout_s)
         if options["filename"] is not None:
-            options["filename"] = os.fspath(options["filename"])
+            options["filename"] = _file_name(options["filename"])
+        options["silent"] = bool(options["silent"])
         attempts = ATTEMPTS if self._untouched else 1
         self._untouched = False
         while True:
@@ -325,4 +329,21 @@ class _EventStream(AsyncIterator[Event]):
 
 
 def _at(code: str, cursor_pos: int | None) -> Mapping[str, Any]:
-    return {"code": code, "cursor_pos": len(code) if cursor_pos is None else cursor_pos}
+    if cursor_pos is None:
+        return {"code": code, "cursor_pos": len(code)}
+    if not isinstance(cursor_pos, int):
+        raise TypeError(f"cursor_pos is an int, not a {type(cursor_pos).__name__}")
+    return {"code": code, "cursor_pos": min(max(cursor_pos, 0), len(code))}
+
+
+def _file_name(filename: Any) -> str:
+    """What goes into a frame in any case. Raises TypeError, ConfigInvalid."""
+    name = os.fsdecode(filename)
+    if len(name) > FILENAME_CHARACTERS:
+        raise ConfigInvalid(
+            what=f"the filename has {len(name)} characters",
+            why=f"the limit is {FILENAME_CHARACTERS}, as of a path",
+            how="Give a shorter one",
+            details={"characters": len(name), "limit": FILENAME_CHARACTERS},
+        )
+    return name

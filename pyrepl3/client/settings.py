@@ -17,6 +17,9 @@ from pyrepl3.messages import Narrow
 
 _FIXED_AT_START = ("memory_bytes", "open_files")
 
+ENVIRONMENT_CHARACTERS = 2**20
+"""The most of one session's ``env``: in any script it fits into a frame."""
+
 
 @attrs.frozen
 class SessionSettings:
@@ -38,6 +41,7 @@ class SessionSettings:
     ) -> SessionSettings:
         """Raises ConfigInvalid."""
         checked = Template(cwd=cwd, env=env or {})
+        _check_size(checked.env)
         if limits is not None:
             for name in _FIXED_AT_START:
                 _check_not_raised(name, getattr(limits, name), getattr(template_limits, name))
@@ -72,6 +76,17 @@ class SessionSettings:
                 how="Check cwd, env and limits of this session",
                 details={"cwd": self.cwd, "env": sorted(self.env)},
             )
+
+
+def _check_size(env: Mapping[str, str]) -> None:
+    characters = sum(len(name) + len(value) for name, value in env.items())
+    if characters > ENVIRONMENT_CHARACTERS:
+        raise ConfigInvalid(
+            what=f"env has {characters} characters",
+            why=f"the limit is {ENVIRONMENT_CHARACTERS}",
+            how="Put the data into a file, and its name into env",
+            details={"characters": characters, "limit": ENVIRONMENT_CHARACTERS},
+        )
 
 
 def _check_not_raised(name: str, own: int | None, template: int | None) -> None:

@@ -17,6 +17,7 @@ from memory_session import (
 )
 
 from actors.testing import cancel_at_each_checkpoint
+from pyrepl3.client.settings import SessionSettings
 from pyrepl3.config import Limits
 from pyrepl3.errors import (
     AlreadyAnswered,
@@ -171,6 +172,43 @@ async def test_code_that_is_no_string_is_refused_before_it_is_sent() -> None:
             await world.session.run(b"1")  # type: ignore[arg-type]
 
         assert world.actors[0].messages == []
+
+
+@pytest.mark.parametrize(
+    ("filename", "error"), [("x" * 4097, ConfigInvalid), (42, TypeError)], ids=["long", "no path"]
+)
+async def test_a_file_name_that_no_frame_can_carry_is_refused_before_it_is_sent(
+    filename: Any, error: type[Exception]
+) -> None:
+    async with open_session() as world:
+        with pytest.raises(error):
+            await world.session.run("1", filename=filename)
+
+        assert world.actors[0].messages == []
+
+
+async def test_only_what_a_frame_can_carry_reaches_the_transport() -> None:
+    async with open_session() as world:
+        await world.session.run("1", filename=b"cell.py", silent=object())  # type: ignore[arg-type]
+
+        (request,) = world.actors[0].of(Execute)
+        assert (request.filename, request.silent) == ("cell.py", True)
+
+
+@pytest.mark.parametrize(("cursor_pos", "sent"), [(2**70, 2), (-(2**70), 0), (1, 1)])
+async def test_a_cursor_is_within_the_code(cursor_pos: int, sent: int) -> None:
+    answer = {"matches": [], "cursor_start": 0, "cursor_end": 0}
+    async with open_session(MemoryActor(answers={"complete": answer})) as world:
+        await world.session.complete("pr", cursor_pos)
+        with pytest.raises(TypeError, match="cursor_pos"):
+            await world.session.complete("pr", "1")  # type: ignore[arg-type]
+
+        assert [query.fields["cursor_pos"] for query in world.actors[0].of(Query)] == [sent]
+
+
+def test_an_environment_that_no_frame_can_carry_is_refused() -> None:
+    with pytest.raises(ConfigInvalid, match="1048577"):
+        SessionSettings.of(Limits(), cwd=None, env={"A": "x" * 2**20}, limits=None)
 
 
 async def test_a_file_name_may_be_a_path() -> None:
