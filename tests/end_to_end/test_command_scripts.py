@@ -214,3 +214,9 @@ def test_the_interpreter_is_the_commands_own() -> None:
     assert run(COMMAND, "-c", code).stdout == (
         f"{sys.executable} {tuple(sys.version_info[:3])}\n".encode()
     )
+
+
+def test_the_package_is_the_command_too() -> None:
+    actual = run([sys.executable, "-m", "pyrepl3"], "-c", "print(6 * 7)")
+
+    assert (actual.stdout, actual.stderr, actual.returncode) == (b"42\n", b"", 0)
