@@ -44,7 +44,7 @@ def make_key_bindings(completeness: Callable[[str], Completeness]) -> KeyBinding
     @bindings.add("backspace", filter=editing & Condition(_in_indent))
     def dedent(event: KeyPressEvent) -> None:
         column = event.current_buffer.document.cursor_position_col
-        event.current_buffer.delete_before_cursor((column - 1) % len(INDENT) + 1)
+        event.current_buffer.delete_before_cursor(_dedent(column))
 
     return bindings
 
@@ -59,6 +59,11 @@ def _in_indent() -> bool:
     document = get_app().current_buffer.document
     before = document.current_line_before_cursor
     return bool(before or document.line_count > 1) and not before.strip(" ")
+
+
+def _dedent(column: int) -> int:
+    """How many characters Backspace takes: back to the last stop, or a line's own beginning."""
+    return (column - 1) % len(INDENT) + 1 if column else 1
 
 
 def _enter(buffer: Buffer, completeness: Callable[[str], Completeness]) -> None:

@@ -89,6 +89,17 @@ def test_a_block_of_several_lines_is_indented_and_run_by_an_empty_line(
     assert "\n246" in terminal.enter("double(123)")
 
 
+def test_backspace_at_the_beginning_of_a_line_takes_the_line_break_alone(
+    terminal: Terminal,
+) -> None:
+    terminal.type("if True:\r")
+    terminal.type("word = 'kept'\r")
+    terminal.type("\x7f\x7f * 2\r\r")
+    terminal.wait_prompt()
+
+    assert "\n'keptkept'" in terminal.enter("word")
+
+
 def test_an_error_is_shown_with_its_line(terminal: Terminal) -> None:
     shown = terminal.enter("1 / 0")
 
