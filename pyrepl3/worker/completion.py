@@ -26,6 +26,15 @@ TEXT_CHARACTERS = 64 * 2**10
 _DOTTED = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\.?$|$")
 _IMPORT = re.compile(r"^\s*(?:import\s+(?:[\w.]+\s*,\s*)*|from\s+)([\w.]*)$")
 _FROM_IMPORT = re.compile(r"^\s*from\s+([\w.]+)\s+import\s+(?:\(?[\w\s,]*,\s*)?(\w*)$")
+_OPENING = re.compile(r"#|([A-Za-z]{0,2})(\"\"\"|'''|\"|')")
+_REST_OF = {
+    "#": re.compile(r"[^\n]*\n"),
+    '"': re.compile(r'(?:[^"\\\n]|\\.)*["\n]', re.DOTALL),
+    "'": re.compile(r"(?:[^'\\\n]|\\.)*['\n]", re.DOTALL),
+    '"""': re.compile(r'(?:[^\\]|\\.)*?"""', re.DOTALL),
+    "'''": re.compile(r"(?:[^\\]|\\.)*?'''", re.DOTALL),
+}
+_INDEXED = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)\[$")
 _MISSING = object()
 
 Message = dict[str, Any]
@@ -51,6 +60,10 @@ def answer(request: Message, names: dict[str, Any]) -> Message:
 
 def complete(before: str, names: dict[str, Any]) -> tuple[list[str], int]:
     """What could stand in place of the last word, and where that word starts."""
+    literal = _open_literal(before)
+    if literal is not None:
+        word = before[literal.end() :]
+        return _keys(before[: literal.start()], word, names), len(before) - len(word)
     line = before.rpartition("\n")[2]
     imported = _FROM_IMPORT.match(line)
     if imported is not None:
@@ -73,6 +86,29 @@ def complete(before: str, names: dict[str, Any]) -> tuple[list[str], int]:
     else:
         candidates = [*names, *vars(builtins), *keyword.kwlist]
     return _starting_with(word, candidates), start
+
+
+def _open_literal(before: str) -> re.Match[str] | None:
+    """How the string or the comment begins that the cursor is in, where nothing is a name."""
+    at = 0
+    while (opening := _OPENING.search(before, at)) is not None:
+        rest = _REST_OF[opening[2] or "#"].match(before, opening.end())
+        if rest is None:
+            inside = before[opening.end() :].replace("{{", "").replace("}}", "")
+            formats = "f" in (opening[1] or "").lower() and inside.count("{") > inside.count("}")
+            return None if formats else opening
+        at = rest.end()
+    return None
+
+
+def _keys(owner: str, word: str, names: dict[str, Any]) -> list[str]:
+    """Of a dict that this string is an index of: those that are written as they are."""
+    indexed = _INDEXED.search(owner)
+    value = _resolve(indexed[1], names) if indexed is not None else None
+    if type(value) is not dict:
+        return []
+    keys = [key for key in list(value) if type(key) is str and key.startswith(word)]
+    return sorted(key for key in keys if repr(key)[1:-1] == key)
 
 
 def describe(code: str, cursor: int, names: dict[str, Any]) -> tuple[bool, str]:

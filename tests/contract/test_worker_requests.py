@@ -15,6 +15,7 @@ from worker_driver import BOOT, MSGPACK_FOLDER, Worker, interpreters, open_worke
 def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     with open_worker(request.param) as opened:
         opened.run("import os\nclass Trap:\n  @property\n  def sprung(self): 1/0\ntrap = Trap()")
+        opened.run("table = {'alps': 1, 'alpha': 2, 'be ta': 3, 'al\\n': 4, 5: 6}")
         yield opened
 
 
@@ -30,6 +31,18 @@ def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
         ("from os import getpi", ["getpid"], 15),
         ("await", ["await"], 0),
         ("f(1).", [], 5),
+        ("open('pri", [], 6),
+        ("'it\\'s pri", [], 1),
+        ("# pri", [], 1),
+        ("'''a\n'pri", [], 3),
+        ("x = 'a' + pri", ["print"], 10),
+        ("'#'; pri", ["print"], 5),
+        ("# it's\npri", ["print"], 7),
+        ("f'{pri", ["print"], 3),
+        ("f'{{pri", [], 2),
+        ("table['al", ["alpha", "alps"], 7),
+        ('table["be', ["be ta"], 7),
+        ("trap['al", [], 6),
     ],
 )
 def test_complete_finds_names_attributes_and_modules(
