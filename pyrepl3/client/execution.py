@@ -44,13 +44,18 @@ class RichResult:
         return text if isinstance(text, str) else None
 
 
-@attrs.define(eq=False)
+REPR_CHARACTERS = 200
+"""Of each stream, in what `repr` shows."""
+
+
+@attrs.define(eq=False, repr=False)
 class Logs:
     """What was printed, in two strings."""
 
-    _pieces: dict[Stream, list[str]] = attrs.field(
-        factory=lambda: {"stdout": [], "stderr": []}, repr=False
-    )
+    _pieces: dict[Stream, list[str]] = attrs.field(factory=lambda: {"stdout": [], "stderr": []})
+
+    def __repr__(self) -> str:
+        return f"Logs(stdout={_shortened(self.stdout)}, stderr={_shortened(self.stderr)})"
 
     def add(self, stream: Stream, text: str) -> None:
         """One more piece."""
@@ -71,6 +76,11 @@ class Logs:
         if len(pieces) > 1:
             pieces[:] = ["".join(pieces)]
         return pieces[0] if pieces else ""
+
+
+def _shortened(text: str) -> str:
+    left_out = len(text) - REPR_CHARACTERS
+    return repr(text) if left_out <= 0 else f"{text[:REPR_CHARACTERS]!r} and {left_out} more"
 
 
 @attrs.define(eq=False)

@@ -143,3 +143,13 @@ def test_answers_for_editors_are_made_from_a_workers_messages() -> None:
 )
 def test_a_completeness_that_is_none_is_invalid(said: str, expected: str) -> None:
     assert Completeness.of({"status": said, "indent": "  "}) == Completeness(expected, "  ")  # type: ignore[arg-type]
+
+
+def test_logs_show_what_was_printed_but_not_megabytes_of_it() -> None:
+    execution = collected(Output("e", "stdout", "a\n"), Output("e", "stderr", "b" * 10**6), RESULT)
+
+    shown = repr(execution.logs)
+
+    assert shown.startswith("Logs(stdout='a\\n', stderr='bbb")
+    assert shown.endswith("b' and 999800 more)")
+    assert shown in repr(execution)
