@@ -13,7 +13,11 @@ from pyrepl3.pool.pool_records import Phase
 class PoolStatistics:
     """How the pool stands now, and what it has seen since it was opened.
 
-    A ``hit`` is an acquisition that found an idle session and had none waiting before it.
+    ``starting`` to ``stopping`` count sessions, ``waiting`` counts callers. A ``hit`` is an
+    acquisition that found an idle session and had none waiting before it; ``timeouts`` are those
+    that ended in POOL_EXHAUSTED. ``deaths`` are processes that ended by themselves before they were
+    given back: where the caller leaves its session as soon as it hears of the death, that counts
+    as given back. ``open_breakers`` names the templates whose sessions fail to start.
     """
 
     starting: int
