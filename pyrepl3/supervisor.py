@@ -168,7 +168,14 @@ async def open_supervisor(config: Config | None = None) -> AsyncGenerator[Superv
 
     An exception of the block leaves it as it is. When the block ends, also by cancellation, every
     process, descriptor and task of the service ends with it, in bounded time.
+
+    Raises RuntimeError outside of trio.
     """
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError(
+            "open_supervisor() needs trio, which does not run here: trio.run(main) runs it. "
+            "A program of asyncio can run trio in a thread: await asyncio.to_thread(trio.run, main)"
+        )
     config = config or Config()
     tree = Tree(config)
     async with open_body_nursery() as nursery:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import math
 import os
@@ -436,6 +437,18 @@ async def test_statistics_count_hits_and_misses_and_are_frozen() -> None:
             with pytest.raises(AttributeError):
                 statistics.pool.hits = 2  # type: ignore[misc]
         assert supervisor.statistics().pool.leased == 0
+
+
+# --- outside of trio ------------------------------------------------------------------------------
+
+
+def test_a_program_of_asyncio_is_told_that_trio_must_run() -> None:
+    async def main() -> None:
+        async with pyrepl3.open_supervisor():
+            pass
+
+    with pytest.raises(RuntimeError, match=r"trio\.run"):
+        asyncio.run(main())
 
 
 # --- for editors --------------------------------------------------------------------------------
