@@ -7,6 +7,7 @@ frozen; times are seconds, sizes bytes.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -114,12 +115,17 @@ def _check_environment(instance: object, attribute: attrs.Attribute[Any], value:
             )
 
 
+def _path_text(value: Any) -> Any:
+    """A `Path` as the string it stands for; what is none is left for the check."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 def _check_path(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if value is None:
         return
     name = f"Template.{attribute.name}"
     if not isinstance(value, str):
-        raise _invalid(name, value, "a path is a string", "Give str(path)")
+        raise _invalid(name, value, "a path is a string or a Path", "Give one of these")
     if not value or "\0" in value:
         raise _invalid(name, value, "no file can have this path", "Change it")
 
@@ -127,6 +133,34 @@ def _check_path(instance: object, attribute: attrs.Attribute[Any], value: object
 def _check_code(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str):
         raise _invalid(f"Template.{attribute.name}", value, "code is a string", "Give a string")
+
+
+def _a(
+    kind: type[Any], *, optional: bool = False
+) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    """A validator for a part that has a class of its own."""
+
+    def validate(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not (isinstance(value, kind) or (optional and value is None)):
+            name = f"{type(instance).__name__}.{attribute.name}"
+            made = f"pyrepl3.{kind.__name__}(...)"
+            raise _invalid(name, value, f"it must be a {made}", f"Give {made}")
+
+    return validate
+
+
+def _check_templates(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    name = f"{type(instance).__name__}.{attribute.name}"
+    if not isinstance(value, Mapping):
+        raise _invalid(name, value, "it maps names to templates", "Give a dict")
+    for key, template in value.items():
+        if not isinstance(key, str) or not isinstance(template, Template):
+            raise _invalid(
+                f"{name}[{key!r}]",
+                template,
+                "a name is a string, and a template a pyrepl3.Template(...)",
+                "Give these",
+            )
 
 
 def _one_of(*choices: str) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
@@ -149,16 +183,16 @@ class Template:
     top-level ``await``.
     """
 
-    python: str | None = attrs.field(default=None, validator=_check_path)
+    python: str | None = attrs.field(default=None, converter=_path_text, validator=_check_path)
     preload: tuple[str, ...] = attrs.field(default=(), converter=_string_tuple)
     warmup_code: str = attrs.field(default="", validator=_check_code)
     env: Mapping[str, str] = attrs.field(factory=dict, validator=_check_environment)
-    cwd: str | None = attrs.field(default=None, validator=_check_path)
+    cwd: str | None = attrs.field(default=None, converter=_path_text, validator=_check_path)
     spawn: Literal["fork", "exec"] = attrs.field(default="fork", validator=_one_of("fork", "exec"))
     async_library: Literal["asyncio", "trio"] = attrs.field(
         default="asyncio", validator=_one_of("asyncio", "trio")
     )
-    limits: Limits | None = None
+    limits: Limits | None = attrs.field(default=None, validator=_a(Limits, optional=True))
     """None: the limits of the `Config`."""
 
 
@@ -210,10 +244,12 @@ class Config:
     Raises ConfigInvalid.
     """
 
-    pool: PoolConfig = attrs.field(factory=PoolConfig)
-    templates: Mapping[str, Template] = attrs.field(factory=lambda: {DEFAULT_TEMPLATE: Template()})
-    limits: Limits = attrs.field(factory=Limits)
-    timeouts: Timeouts = attrs.field(factory=Timeouts)
+    pool: PoolConfig = attrs.field(factory=PoolConfig, validator=_a(PoolConfig))
+    templates: Mapping[str, Template] = attrs.field(
+        factory=lambda: {DEFAULT_TEMPLATE: Template()}, validator=_check_templates
+    )
+    limits: Limits = attrs.field(factory=Limits, validator=_a(Limits))
+    timeouts: Timeouts = attrs.field(factory=Timeouts, validator=_a(Timeouts))
 
     def __attrs_post_init__(self) -> None:
         if not self.templates:

@@ -12,6 +12,7 @@ Owns the wiring and nothing else: who is whose child, and who gets whose address
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
@@ -123,7 +124,7 @@ class Supervisor:
         self,
         template: str = DEFAULT_TEMPLATE,
         *,
-        cwd: str | None = None,
+        cwd: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         acquire_timeout_s: float | None = None,

@@ -6,6 +6,7 @@ descriptors are the most that its sessions can have, as a process cannot raise w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,12 +36,12 @@ class SessionSettings:
         cls,
         template_limits: Limits,
         *,
-        cwd: str | None,
+        cwd: str | os.PathLike[str] | None,
         env: Mapping[str, str] | None,
         limits: Limits | None,
     ) -> SessionSettings:
         """Raises ConfigInvalid."""
-        checked = Template(cwd=cwd, env=env or {})
+        checked = Template(cwd=cwd, env=env or {}, limits=limits)
         _check_size(checked.env)
         if limits is not None:
             for name in _FIXED_AT_START:

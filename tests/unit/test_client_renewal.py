@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,12 +128,13 @@ async def test_settings_that_the_worker_cannot_apply_are_refused_in_words() -> N
 @pytest.mark.parametrize(
     "settings",
     [
-        {"cwd": Path("/tmp")},
+        {"cwd": b"/tmp"},
         {"cwd": ""},
         {"env": {"A": 1}},
         {"limits": Limits(memory_bytes=2**40)},
         {"limits": Limits(memory_bytes=None)},
         {"limits": Limits(open_files=None)},
+        {"limits": {"memory_bytes": 2**20}},
     ],
 )
 def test_impossible_settings_are_refused_before_a_lease(settings: dict[str, Any]) -> None:

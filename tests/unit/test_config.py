@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -193,3 +194,26 @@ def test_a_caller_may_wait_for_any_time_or_for_ever(timeout_s: float | None) -> 
 @pytest.mark.parametrize("timeout_s", [0, -1, -math.inf, math.nan, "5", True, 0.0001])
 def test_no_caller_may_wait_for_no_time(timeout_s: Any) -> None:
     assert_refused(lambda: check_timeout("timeout_s", timeout_s), "timeout_s")
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: Config(limits={"memory_bytes": 2**30}), "Config.limits"),  # type: ignore[arg-type]
+        (lambda: Config(limits=None), "Config.limits"),  # type: ignore[arg-type]
+        (lambda: Config(pool=5), "Config.pool"),  # type: ignore[arg-type]
+        (lambda: Config(timeouts=2.0), "Config.timeouts"),  # type: ignore[arg-type]
+        (lambda: Config(templates=[Template()]), "Config.templates"),  # type: ignore[arg-type]
+        (lambda: Config(templates={"a": {}}), "Config.templates['a']"),  # type: ignore[dict-item]
+        (lambda: Config(templates={1: Template()}), "Config.templates[1]"),  # type: ignore[dict-item]
+        (lambda: Template(limits={}), "Template.limits"),  # type: ignore[arg-type]
+    ],
+)
+def test_each_part_is_of_its_own_class(make: Callable[[], object], field: str) -> None:
+    assert_refused(make, field)
+
+
+def test_a_path_may_be_a_path_object() -> None:
+    template = Template(python=Path("/usr/bin/python3"), cwd=Path("/tmp"))
+
+    assert (template.python, template.cwd) == ("/usr/bin/python3", "/tmp")
