@@ -25,6 +25,7 @@ At the prompt:
               Once more, where it does not stop: ends its session in 3 seconds
   Ctrl-D      leaves, as exit() and quit() do, with their status
   Plots and pictures are saved as files, whose paths are printed: a terminal cannot draw them.
+  What a thread prints while nothing runs is shown when the next code runs.
   Lines are kept in $XDG_STATE_HOME/pyrepl3/history (~/.local/state/pyrepl3/history),
   readable by you alone. NO_COLOR=1 turns colours off.
 
