@@ -63,7 +63,7 @@ def never_ran(job: Job) -> Error | PyreplError:
         name="KeyboardInterrupt",
         value="interrupted while it waited: nothing of it ran",
         traceback=[],
-        code=Code.INTERRUPTED,
+        code=str(Code.INTERRUPTED),
         state="kept",
     )
 
@@ -77,6 +77,6 @@ def lost_waiting(job: Job) -> Error | PyreplError:
         name="SessionLost",
         value="the session ended while this waited: nothing of it ran",
         traceback=[],
-        code=Code.SESSION_LOST,
+        code=str(Code.SESSION_LOST),
         state="lost",
     )

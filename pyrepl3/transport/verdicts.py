@@ -119,7 +119,7 @@ def death_of(
         name=name,
         value=value,
         traceback=[],
-        code=final,
+        code=str(final),
         state="lost",
         details=details,
     )
