@@ -48,14 +48,20 @@ call would take longer."""
 
 
 class _ServiceGone(Exception):
-    """The control socket has ended, or SIGTERM says that the zygote should."""
+    """The control socket has ended, or the service; or SIGTERM says that the zygote should."""
 
 
 class Zygote:
     """Forks workers on request, and reports their ends."""
 
     def __init__(
-        self, control: socket.socket, configuration: bytes, heritage: Heritage, boot: list[str]
+        self,
+        control: socket.socket,
+        configuration: bytes,
+        heritage: Heritage,
+        boot: list[str],
+        *,
+        service: int | None,
     ) -> None:
         self._control = control
         self._configuration = configuration
@@ -67,12 +73,15 @@ class Zygote:
         # What preloaded modules have started is theirs to keep.
         self._spared = set(orphans.children())
         self._wakeup = heritage.take_over(lambda number, frame: None)
+        self._service = service
 
     def serve(self) -> list[int] | None:
         """Work until the service has gone, then None. In a forked child: what it was passed."""
         poller = poll()
         poller.register(self._control.fileno(), POLLIN)
         poller.register(self._wakeup, POLLIN)
+        if self._service is not None:
+            poller.register(self._service, POLLIN)
         version = ".".join(map(str, sys.version_info[:3]))
         try:
             self._tell({"type": "zygote_ready", "pid": os.getpid(), "version": version})
@@ -82,6 +91,8 @@ class Zygote:
                 for descriptor, _ in poller.poll():
                     if descriptor == self._wakeup:
                         self._on_signals()
+                    elif descriptor == self._service:
+                        raise _ServiceGone
                     elif (passed := self._take_packet()) is not None:
                         return passed
         except (_ServiceGone, BrokenPipeError, ConnectionResetError):
@@ -223,6 +234,7 @@ class Zygote:
 def main(arguments: Sequence[str]) -> NoReturn:
     """Run a zygote; in the processes that it forks, run a worker."""
     control, null = _open_control(arguments)
+    service = _open_parent()
     orphans.become_subreaper()
     configuration, passed, _ = descriptors.receive_packet(control, MAX_CONFIGURATION_BYTES)
     descriptors.close_each(passed)
@@ -230,7 +242,8 @@ def main(arguments: Sequence[str]) -> NoReturn:
         os._exit(0)
     with descriptors.killed_at_hang_up(control):
         _prepare(control, decode_message(configuration))
-    zygote = Zygote(control, configuration, Heritage(null), _boot_arguments(sys.argv))
+    boot = _boot_arguments(sys.argv)
+    zygote = Zygote(control, configuration, Heritage(null), boot, service=service)
     passed_to_child = zygote.serve()
     if passed_to_child is None:
         zygote.end()
@@ -244,6 +257,25 @@ def _open_control(arguments: Sequence[str]) -> tuple[socket.socket, int]:
     moved = fcntl(inherited, F_DUPFD_CLOEXEC, descriptors.FIRST_UNRESERVED)
     os.close(inherited)
     return socket.socket(fileno=moved), descriptors.reserve_low_descriptors()
+
+
+def _open_parent() -> int | None:
+    """A descriptor that tells when the service is dead; None when it is not ours to watch.
+
+    Its socket alone does not tell: what the service has forked without an exec keeps a copy of it.
+    """
+    parent = os.getppid()
+    try:
+        opened = os.pidfd_open(parent)
+    except OSError:
+        return None
+    pidfd = fcntl(opened, F_DUPFD_CLOEXEC, descriptors.FIRST_UNRESERVED)
+    os.close(opened)
+    # Else it was dead by then, and the number perhaps another's: the socket has to tell.
+    if os.getppid() == parent:
+        return pidfd
+    os.close(pidfd)
+    return None
 
 
 def _boot_arguments(zygote: Sequence[str]) -> list[str]:

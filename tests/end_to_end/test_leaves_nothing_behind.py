@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 
+import psutil
 import pytest
 import trio
 
 import pyrepl3
 from actors.testing import assert_no_tasks_left, cancel_at_each_checkpoint
 
-from .faults.oracle import nothing_left_behind, small_config
+from .faults.oracle import eventually, nothing_left_behind, small_config
 
 BOUND_S = 10.0
 
@@ -260,3 +265,35 @@ async def test_what_is_left_of_a_closed_supervisor_refuses() -> None:
                 pass
         with trio.fail_after(BOUND_S), pytest.raises(pyrepl3.SessionLost):
             await session.run("1")
+
+
+FORKING_SERVICE = """
+import os, signal, sys, time, trio, pyrepl3
+async def main():
+    async with pyrepl3.open_supervisor() as supervisor, supervisor.session() as session:
+        await session.run("1")
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+        print(session.pid, child, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+trio.run(main)
+"""
+
+
+async def test_a_service_that_is_killed_leaves_nothing_though_a_fork_of_it_lives() -> None:
+    """Row 74. The fork (multiprocessing makes some) has a copy of every socket."""
+    command = [sys.executable, "-c", FORKING_SERVICE]
+    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    said = b""
+    while not said.endswith(b"\n"):
+        said += await process.stdout.receive_some()
+    worker, fork = map(int, said.split())
+    await process.wait()
+    try:
+        await eventually(lambda: not psutil.pid_exists(worker), within_s=5)
+        assert psutil.pid_exists(fork)
+    finally:
+        os.kill(fork, signal.SIGKILL)
+        await process.stdout.aclose()
