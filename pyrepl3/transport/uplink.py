@@ -142,8 +142,11 @@ class Uplink:
         self._next(flight)
         # The session first: a client that does not take its result must not look like code
         # that does not end.
-        await self.notify(Ended(flight.number))
-        self.finish(flight, rests, terminal)
+        try:
+            await self.notify(Ended(flight.number))
+        finally:
+            # Cancelled, too: no other has this flight any more.
+            self.finish(flight, rests, terminal)
 
     def finish(
         self, flight: ExecutionFlight, rests: list[tuple[Stream, str]], terminal: Result | Error
@@ -202,8 +205,10 @@ class Uplink:
         if not isinstance(flight, QuestionFlight) or flight.number != message["id"]:
             raise ProtocolViolation("an answer to what was not asked")
         self._next(flight)
-        await self.notify(Ended(flight.number))
-        flight.ask.query.reply.answer(message)
+        try:
+            await self.notify(Ended(flight.number))
+        finally:
+            flight.ask.query.reply.answer(message)
 
     async def notify(self, notice: SessionNotice) -> None:
         """Tell the session."""

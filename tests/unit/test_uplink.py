@@ -187,6 +187,18 @@ async def test_what_is_behind_begins_when_the_one_before_it_ends() -> None:
     assert kinds(taken(second)) == [Started]
 
 
+async def test_an_end_is_told_though_we_are_cancelled_while_the_session_has_no_room() -> None:
+    world = World()
+    world.uplink.session, _full = open_mailbox(0)
+    events, answer = world.run(wants_started=False), world.ask()
+    for message in (result(), completed()):
+        with trio.move_on_after(0):
+            await world.take(message)
+
+    assert kinds(taken(events)) == [Result]
+    assert answer.take_nowait() == completed()
+
+
 async def test_a_client_that_does_not_take_its_end_holds_up_nobody() -> None:
     world = World()
     slow = world.run(wants_started=False)
