@@ -74,6 +74,7 @@ class Alarm:
         """A frozen picture of the alarm."""
         return AlarmStatistics(self._deadline, self._running, self._rings, self._wakings)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(
         self, *, task_status: trio.TaskStatus["Alarm"] = trio.TASK_STATUS_IGNORED
     ) -> None:

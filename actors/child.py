@@ -91,6 +91,7 @@ class ChildRun:
         self.started_at = trio.current_time()
         self.settled.set()
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """The child's task. Its exceptions end here, unless it is being stopped for good."""
         try:

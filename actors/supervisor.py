@@ -76,6 +76,7 @@ class Supervisor:
     _running: bool = attrs.field(default=False, init=False)
     _stop_requested: bool = attrs.field(default=False, init=False)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(
         self, *, task_status: trio.TaskStatus["Supervisor"] = trio.TASK_STATUS_IGNORED
     ) -> None:

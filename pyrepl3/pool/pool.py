@@ -56,6 +56,7 @@ class Pool:
     def __attrs_post_init__(self) -> None:
         self._state = PoolState.of(self.config.pool, self.config.templates, self.random)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(
         self, *, task_status: trio.TaskStatus[Address[PoolMessage]] = trio.TASK_STATUS_IGNORED
     ) -> None:
@@ -90,6 +91,7 @@ class Pool:
     async def _ring(self) -> None:
         await self._address.send(PoolRang())
 
+    @trio.lowlevel.enable_ki_protection
     async def _pass_on_stop(self) -> None:
         await self._stopping.wait()
         await self._address.send(StopPool())

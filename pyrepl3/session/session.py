@@ -66,6 +66,7 @@ class Session:
         """The mailbox is opened before the session, for the transport to send its notices to."""
         return open_mailbox(SESSION_MAILBOX)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(
         self, *, task_status: trio.TaskStatus[Address[SessionMessage]] = trio.TASK_STATUS_IGNORED
     ) -> None:

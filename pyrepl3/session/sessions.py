@@ -39,6 +39,7 @@ class Sessions:
     spawner_of: Callable[[str], Address[Spawn]]
     _subtrees: dict[str, SessionSubtree] = attrs.field(factory=dict, init=False)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(
         self, *, task_status: trio.TaskStatus[Address[SessionsMessage]] = trio.TASK_STATUS_IGNORED
     ) -> None:
@@ -80,6 +81,7 @@ class Sessions:
         if subtree is not None:
             subtree.stop(graceful=stop.graceful)
 
+    @trio.lowlevel.enable_ki_protection
     async def _run_subtree(self, subtree: SessionSubtree, start: StartSession) -> None:
         """One session's whole life, and the border at which its failures stop."""
         told: list[SessionStarted] = []
@@ -100,6 +102,7 @@ class Sessions:
         await _tell(start.notices, outcome)
 
 
+@trio.lowlevel.enable_ki_protection
 async def _tell(notices: Address[PoolMessage], notice: PoolMessage) -> None:
     try:
         await notices.send(notice)

@@ -44,6 +44,7 @@ class SessionSubtree:
         self._graceful = graceful
         self._stopping.set()
 
+    @trio.lowlevel.enable_ki_protection
     async def run(
         self, *, task_status: trio.TaskStatus[SessionStarted] = trio.TASK_STATUS_IGNORED
     ) -> None:
@@ -120,6 +121,7 @@ class SessionSubtree:
                 how="Try again",
             ) from error
 
+    @trio.lowlevel.enable_ki_protection
     async def _end_when_asked(self, scope: trio.CancelScope) -> None:
         """Ask, bounded wait, kill."""
         await self._stopping.wait()

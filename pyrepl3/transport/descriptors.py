@@ -119,6 +119,7 @@ class WorkerDescriptors:
             self._rest_left.set()
         return True
 
+    @trio.lowlevel.enable_ki_protection
     async def send_rests(self) -> None:
         """For ever: send what did not fit. A session hands down two jobs, so it is bounded."""
         while True:

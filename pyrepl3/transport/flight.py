@@ -117,6 +117,7 @@ class ExecutionFlight:
         self.run.request.events.close()
         return True
 
+    @trio.lowlevel.enable_ki_protection
     async def finish_later(self) -> None:
         """Deliver what `finish` could not, as the client makes room, and close the channel."""
         with self.run.request.events:

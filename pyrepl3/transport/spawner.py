@@ -129,6 +129,7 @@ class Spawner:
     _lives: dict[int, _Life] = attrs.field(factory=dict, init=False)
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(
         self, *, task_status: trio.TaskStatus[Address[Spawn]] = trio.TASK_STATUS_IGNORED
     ) -> None:
@@ -152,6 +153,7 @@ class Spawner:
             self._end_all(ending)
             close_mailbox(inbox, lambda spawn: _refuse(spawn, ending))
 
+    @trio.lowlevel.enable_ki_protection
     async def _keep_zygote(self) -> None:
         """Early for the first spawn, again for the first one after its death."""
         while True:
@@ -186,6 +188,7 @@ class Spawner:
         await self._to_send.wait()
         self._to_send = trio.Event()
 
+    @trio.lowlevel.enable_ki_protection
     async def _send_all(self, link: ZygoteLink) -> None:
         try:
             while True:

@@ -68,6 +68,7 @@ class Transport:
         self._descriptors = WorkerDescriptors(self.worker)
         self._uplink = Uplink(self.session, None, ExecutionFlight.drop)
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self, *, task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until the process has ended; the started value comes with its `ready`.
 
@@ -105,6 +106,7 @@ class Transport:
 
     # --- down ---------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection
     async def _command(self, inbox: trio.MemoryReceiveChannel[TransportMessage]) -> None:
         while True:
             message: TransportMessage | None = await inbox.receive()

@@ -148,6 +148,7 @@ async def _start_interpreter(template: Template, control: socket.socket) -> trio
         raise _interpreter_failed(python, error) from error
 
 
+@trio.lowlevel.enable_ki_protection
 async def _keep_tail(process: trio.Process, tail: bytearray, ended: trio.Event) -> None:
     """Read stderr to its end, so that the zygote never waits for us, and keep the last of it."""
     assert process.stderr is not None

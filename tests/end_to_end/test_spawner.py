@@ -100,11 +100,20 @@ async def test_a_daemon_that_holds_the_pipes_is_killed_with_its_worker() -> None
                 assert await pipe.receive_some() == b""
 
 
-async def test_an_interrupt_reaches_the_worker_and_the_programs_that_it_runs() -> None:
+async def test_an_interrupt_reaches_the_worker_and_the_programs_that_it_runs(
+    tmp_path: Path,
+) -> None:
+    started = tmp_path / "started"
     async with open_spawner() as spawner:
         worker = await spawner.spawn()
-        await worker.begin("import subprocess, os; subprocess.run(['sleep', '60'])")
-        assert await eventually(lambda: children_of(worker.process.pid) != [])
+        # The marker comes when the program runs: between fork and exec nobody heeds a signal.
+        await worker.begin(
+            "import subprocess\n"
+            "with subprocess.Popen(['sleep', '60']) as program:\n"
+            f"    open({str(started)!r}, 'w').close()\n"
+            "    program.wait()"
+        )
+        assert await eventually(started.exists)
         (sleeper,) = children_of(worker.process.pid)
 
         assert worker.process.interrupt(1)
