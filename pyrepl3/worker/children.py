@@ -64,13 +64,13 @@ class _Waiter:
             return  # the zygote, or a child itself
         output.flush()
         _wait_until_read(_SIOCOUTQ, link.write_fd)
-        output.before_line = self.before_line
+        output.call_before_lines(self.before_line)
 
     def before_line(self) -> None:
         """Let the service read what children have printed."""
         if not _wait_until_read(_FIONREAD, 1, 2):
             # A slow client, or a pipe of the user's own: until the next child it is not tried.
-            self._output.before_line = None
+            self._output.call_before_lines(None)
 
 
 def _wait_until_read(request: int, *descriptors: int) -> bool:

@@ -41,8 +41,6 @@ class Output:
     def __init__(self, interrupts: Interrupts) -> None:
         self.interrupts = interrupts
         self.link: Link | None = None
-        self.before_line: Callable[[], None] | None = None
-        """Called before each line, once there are children whose output has its own way."""
         self.lock = RLock()
         self.stdout = OutputStream(self, "stdout", 1)
         self.stderr = OutputStream(self, "stderr", 2)
@@ -58,10 +56,14 @@ class Output:
         self.stdout.use_link()
         self.stderr.use_link()
 
+    def call_before_lines(self, function: Callable[[], None] | None) -> None:
+        """Have this called before each line: for children, whose output has its own way."""
+        self.stdout.before_line = self.stderr.before_line = function
+
     def detach(self) -> None:
         """In a forked child: forget what the parent will send, and write to 1 and 2."""
         self.link = None
-        self.before_line = None
+        self.call_before_lines(None)
         self.lock = RLock()
         self.stdout.forget_pending()
         self.stderr.forget_pending()
@@ -98,6 +100,7 @@ class OutputStream(io.TextIOBase):
         self._binary = OutputBuffer(self)
         self._pending: list[bytes] = []
         self._pending_bytes = 0
+        self.before_line: Callable[[], None] | None = None
         self._other = self
         self._other_pending: list[bytes] = []
         self.use_link()
@@ -146,8 +149,8 @@ class OutputStream(io.TextIOBase):
                 self._interrupts.deliver()
             return len(text)
         blocked = None
-        if self._output.before_line is not None:
-            self._output.before_line()
+        if self.before_line is not None:
+            self.before_line()
         self._acquire()
         try:
             if text == "\n" and len(pending) == 1:
