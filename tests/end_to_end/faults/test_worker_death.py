@@ -265,8 +265,8 @@ async def test_a_worker_that_dies_before_its_settings_are_applied_costs_nothing(
                 assert execution.value == "Ada", execution.error
 
 
-async def test_a_session_that_dies_twice_before_its_first_request_is_lost() -> None:
-    """Row 5. There is one retry, and no more: the template may kill whatever starts."""
+async def test_a_session_that_dies_after_it_was_used_is_lost() -> None:
+    """Row 8. Only a session of which nothing was asked is begun again on another process."""
     async with (
         watched_supervisor(small_config(min_idle=0), canary="python") as supervisor,
         supervisor.session() as session,
@@ -426,7 +426,7 @@ async def test_an_exit_is_an_error_of_the_code_and_keeps_the_session() -> None:
 
 
 async def test_a_memory_bomb_without_a_limit_on_memory_is_a_worker_that_died() -> None:
-    """Row 14. Nothing here says that it was for memory: this kernel's killer is SIGKILL to us."""
+    """Row 12. As the kernel's memory killer does it; nothing says that it was for memory."""
     async with watched_supervisor() as supervisor, supervisor.session() as session:
         told = await follow(session, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
 
