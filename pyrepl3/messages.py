@@ -161,7 +161,10 @@ class Shutdown:
 
 @attrs.frozen
 class Ended:
-    """The worker has answered the execution or the question of this number."""
+    """The worker has answered the execution or the question of this number.
+
+    Not ``kept``: it has said that it cannot go on.
+    """
 
     number: int
     kept: bool = True

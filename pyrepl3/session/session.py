@@ -120,6 +120,8 @@ class Session:
         match message:
             case Execute():
                 return state.execute(message, now=now)
+            case Ended(kept=False):
+                return state.broke(message.number, now=now)
             case Ended():
                 return state.ended(message.number, now=now)
             case AnswerInput():

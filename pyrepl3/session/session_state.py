@@ -161,6 +161,16 @@ class SessionState:
             effects.extend(self._hand(now))
         return effects
 
+    def broke(self, number: int, *, now: float) -> list[Effect]:
+        """The worker has answered, and said that it cannot go on: its client was told `lost`.
+
+        So it is lost, whether the process ends by itself or not.
+        """
+        if self.phase is Phase.OPEN:
+            self.phase = Phase.CLOSING
+        effects = self._drop_waiting()
+        return [*effects, *self.ended(number, now=now), KillWorker()]
+
     def died(self) -> list[Effect]:
         """The process has ended; the transport has told those whose jobs it had."""
         self.phase = Phase.ENDED

@@ -142,8 +142,9 @@ class Uplink:
         self._next(flight)
         # The session first: a client that does not take its result must not look like code
         # that does not end.
+        kept = isinstance(terminal, Result) or terminal.state == "kept"
         try:
-            await self.notify(Ended(flight.number))
+            await self.notify(Ended(flight.number, kept))
         finally:
             # Cancelled, too: no other has this flight any more.
             self.finish(flight, rests, terminal)

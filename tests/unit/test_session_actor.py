@@ -302,3 +302,23 @@ async def test_a_start_that_takes_too_long_fails_at_its_deadline(autojump_clock:
         assert trio.current_time() == 11.0
         inbox.close()
         nursery.cancel_scope.cancel()
+
+
+async def test_a_fault_of_our_own_fails_one_start_and_is_told_as_ours(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spawner, inbox = open_mailbox(0)
+
+    async def serve() -> None:
+        async for spawn in inbox:
+            spawn.exit.close()
+            spawn.reply.answer("no worker at all")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        failed = await start(Sessions(Config(), lambda _: spawner), nursery)
+
+        assert isinstance(failed, SessionStartFailed)
+        assert failed.error.code == Code.INTERNAL_ERROR
+        assert "failed; the others go on" in caplog.text
+        nursery.cancel_scope.cancel()

@@ -240,6 +240,23 @@ def is_lost(told: Told) -> bool:
     return False
 
 
+async def test_a_runner_that_cannot_go_on_says_so_and_its_session_is_lost() -> None:
+    """Row 28. Here the code takes the runner's own way of reporting a failure away from it."""
+    async with watched_supervisor() as supervisor, supervisor.session() as session:
+        with trio.fail_after(BOUND_S):
+            told = await follow(
+                session,
+                "import sys\n"
+                "print('before')\n"
+                "sys.modules['_pyrepl3.worker.runner'].Runner._failure = None\n"
+                "1 / 0",
+            )
+
+        assert (told.error.name, told.error.code) == ("RunnerBroken", "RUNNER_BROKEN")
+        assert told.error.state == "lost"
+        await assert_lost(session)
+
+
 async def test_builtins_and_modules_that_are_gone_do_not_break_the_runner() -> None:
     """Row 28. These two it must survive: the runner's names were bound before."""
     for wreck in ("builtins deleted", "modules cleared"):
