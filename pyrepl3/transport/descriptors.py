@@ -8,27 +8,20 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 from collections.abc import Iterator
 
-import attrs
 import trio
 
 from pyrepl3.events import Stream
-from pyrepl3.transport.spawner import SpawnedWorker
+from pyrepl3.transport.process import WorkerProcess
+from pyrepl3.transport.spawning import Readable
 
 READ_BYTES = 64 * 2**10
 """A pipe holds as much. Larger reads of the socket gain nothing, and cost a fresh mapping each."""
 
 PIPE_READS_AT_MOST = 16
 """Reads of one pipe in a row, where user code has made the pipe larger, or keeps writing."""
-
-
-@attrs.frozen
-class Readable:
-    """What was ready at one look."""
-
-    pipes: tuple[Stream, ...]
-    dead: bool
 
 
 _NOTHING = Readable((), False)
@@ -40,16 +33,22 @@ class WorkerDescriptors:
 
     __slots__ = ("_epoll", "_pidfd", "_pipes", "_rest", "_rest_left", "_socket", "_socket_gone")
 
-    def __init__(self, worker: SpawnedWorker) -> None:
-        self._socket = worker.socket
-        self._pipes = {"stdout": worker.stdout_fd, "stderr": worker.stderr_fd}
-        self._pidfd = worker.process
+    def __init__(
+        self, process: WorkerProcess, connection: socket.socket, stdout_fd: int, stderr_fd: int
+    ) -> None:
+        self._socket = connection
+        self._pipes = {"stdout": stdout_fd, "stderr": stderr_fd}
+        self._pidfd = process
         self._rest = bytearray()
         self._rest_left = trio.Event()
         self._socket_gone = False
         self._epoll = select.epoll()
-        for descriptor in (self._socket.fileno(), *self._pipes.values(), self._pidfd.fileno()):
-            self._epoll.register(descriptor, select.EPOLLIN)
+        try:
+            for descriptor in (self._socket.fileno(), *self._pipes.values(), self._pidfd.fileno()):
+                self._epoll.register(descriptor, select.EPOLLIN)
+        except OSError:
+            self._epoll.close()
+            raise
 
     async def wait_readable(self) -> None:
         """Wait for data on the socket or a pipe, for the end of one, or for the death."""
@@ -121,7 +120,7 @@ class WorkerDescriptors:
 
     @trio.lowlevel.enable_ki_protection
     async def send_rests(self) -> None:
-        """For ever: send what did not fit. A session hands down two jobs, so it is bounded."""
+        """For ever: send what did not fit. A session hands down a few jobs, so it is bounded."""
         while True:
             await self._rest_left.wait()
             while self._rest:

@@ -13,7 +13,7 @@ import itertools
 import os
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 import trio
@@ -21,7 +21,9 @@ import trio
 from actors import Address, Inbox, Reply, close_mailbox, open_mailbox
 from pyrepl3.config import Limits, Template
 from pyrepl3.errors import WorkerSpawnFailed
+from pyrepl3.transport.descriptors import WorkerDescriptors
 from pyrepl3.transport.process import WorkerProcess, open_control_page
+from pyrepl3.transport.spawning import Spawn, WorkerExit
 from pyrepl3.transport.zygote_link import (
     Exited,
     Started,
@@ -41,18 +43,6 @@ ZYGOTE_STOP_S = 2.0
 """For a zygote that has lost its socket to kill what it has and end: it gives up after 1.5 s."""
 
 
-@attrs.frozen
-class WorkerExit:
-    """How a worker ended: an exit status, or a signal, or neither when its zygote died first."""
-
-    status: int | None
-    signal: int | None
-    stopped: bool = False
-    """It had stopped itself (SIGSTOP), and was killed for that."""
-    zygote_died: bool = False
-    """Nobody reaped it for us. It got SIGKILL if it still lived."""
-
-
 @attrs.frozen(eq=False)
 class SpawnedWorker:
     """A new worker and our ends of what connects it, all non-blocking. The receiver owns them."""
@@ -62,6 +52,10 @@ class SpawnedWorker:
     stdout_fd: int
     stderr_fd: int
 
+    def open_descriptors(self) -> WorkerDescriptors:
+        """All that it is read and written by; once."""
+        return WorkerDescriptors(self.process, self.socket, self.stdout_fd, self.stderr_fd)
+
     def discard(self) -> None:
         """Kill a worker that nobody wants, and give everything back."""
         self.process.kill()
@@ -69,15 +63,6 @@ class SpawnedWorker:
         self.socket.close()
         os.close(self.stdout_fd)
         os.close(self.stderr_fd)
-
-
-@attrs.define(eq=False)
-class Spawn:
-    """Start a worker. ``reply`` gets it or WorkerSpawnFailed; ``exit`` is answered at its end,
-    and closed when there was no worker."""
-
-    reply: Reply[SpawnedWorker]
-    exit: Reply[WorkerExit]
 
 
 @attrs.frozen(eq=False)
@@ -121,6 +106,8 @@ class Spawner:
     limits: Limits
     zygote_start_timeout_s: float
     zygote_stop_timeout_s: float = ZYGOTE_STOP_S
+    on_zygote_death: Callable[[], None] | None = None
+    """Called when a zygote has died that had workers, before they are killed for that."""
     # No bound of its own: each is the one request of a task that waits for its reply.
     _unsent: deque[Spawn] = attrs.field(factory=deque, init=False)
     _lost: deque[int] = attrs.field(factory=deque, init=False)
@@ -157,7 +144,10 @@ class Spawner:
     async def _keep_zygote(self) -> None:
         """Early for the first spawn, again for the first one after its death."""
         while True:
-            self._end_all(await self._run_zygote())
+            failure = await self._run_zygote()
+            if self.on_zygote_death is not None and (self._births or self._lives):
+                self.on_zygote_death()
+            self._end_all(failure)
             while not self._unsent:
                 await self._wait_to_send()
 

@@ -24,15 +24,17 @@ from pyrepl3.errors import WorkerSpawnFailed
 from pyrepl3.events import Stream
 from pyrepl3.messages import AnswerInput, Ask, Died, Run, SessionMessage, TransportMessage
 from pyrepl3.transport import verdicts
-from pyrepl3.transport.descriptors import WorkerDescriptors
 from pyrepl3.transport.flight import ExecutionFlight, Flight, QuestionFlight
-from pyrepl3.transport.spawner import SpawnedWorker, WorkerExit
+from pyrepl3.transport.spawning import Descriptors, Worker, WorkerExit
 from pyrepl3.transport.uplink import Uplink
 from pyrepl3.wire.worker_messages import ProtocolViolation, encode_message
 
-TRANSPORT_MAILBOX = 64
-"""Eight jobs; an interrupt, a dump and a kill for each; a shutdown; and the inputs of two turns of
-the session: more than it sends before this task, which waits for nothing else, has its turn."""
+TRANSPORT_MAILBOX = 80
+"""All that a session sends before it hears of it, 71 messages. Each of the eight jobs here may end,
+and hand down another: an interrupt, a dump and a kill for each and for the one that runs next, and
+eight runs; a shutdown, and the kill after its grace. (TransportMailboxHasRoom in spec/Tree.tla;
+with one place less TLC overfills it.) And the inputs of two turns of the session, of 17 messages
+each: more it does not get before this task, which waits for nothing else, has its own."""
 
 HANG_UP_GRACE_S = 0.1
 """From the end of the socket to the death that explains it; without one it was a violation."""
@@ -54,18 +56,18 @@ class Ready:
 class Transport:
     """One worker's messages, both ways."""
 
-    worker: SpawnedWorker
+    worker: Worker
     exit: Answer[WorkerExit]
     session: Address[SessionMessage]
     timeouts: Timeouts
-    _descriptors: WorkerDescriptors = attrs.field(init=False)
+    _descriptors: Descriptors = attrs.field(init=False)
     _uplink: Uplink = attrs.field(init=False)
     _violation: str | None = attrs.field(default=None, init=False)
     _killed_for_ladder: bool = attrs.field(default=False, init=False)
     _stack: str = attrs.field(default="", init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._descriptors = WorkerDescriptors(self.worker)
+        self._descriptors = self.worker.open_descriptors()
         self._uplink = Uplink(self.session, None, ExecutionFlight.drop)
 
     @trio.lowlevel.enable_ki_protection
@@ -97,7 +99,6 @@ class Transport:
             # However it ended: nothing lives on, and nobody waits for what cannot come.
             self.worker.process.kill()
             self._descriptors.close()
-            close_mailbox(inbox, _turn_away)
             for flight in self._uplink.flights:
                 _drop(flight)
             self.session.close()
@@ -108,12 +109,17 @@ class Transport:
 
     @trio.lowlevel.enable_ki_protection
     async def _command(self, inbox: trio.MemoryReceiveChannel[TransportMessage]) -> None:
-        while True:
-            message: TransportMessage | None = await inbox.receive()
-            # What has come with it is taken in the same turn: turns are what costs.
-            while message is not None:
-                _COMMANDS[type(message)](self, message)
-                message = receive_more(inbox)
+        try:
+            while True:
+                message: TransportMessage | None = await inbox.receive()
+                # What has come with it is taken in the same turn: turns are what costs.
+                while message is not None:
+                    _COMMANDS[type(message)](self, message)
+                    message = receive_more(inbox)
+        finally:
+            # Not only once the death is told, which takes its time: a mailbox that nobody takes
+            # from fills up, and the session counts on room in it.
+            close_mailbox(inbox, _turn_away)
 
     def _run(self, message: Run) -> None:
         flight = ExecutionFlight.of(message)

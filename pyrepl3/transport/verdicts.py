@@ -14,7 +14,7 @@ import attrs
 
 from pyrepl3.errors import Code, SessionLost
 from pyrepl3.events import Error, Result, Usage
-from pyrepl3.transport.spawner import WorkerExit
+from pyrepl3.transport.spawning import WorkerExit
 
 
 @attrs.frozen

@@ -16,7 +16,8 @@ from actors import ActorGone, Address, Answer, NoReply, Reply, ask, open_reply
 from pyrepl3.config import Limits, Template
 from pyrepl3.errors import WorkerSpawnFailed
 from pyrepl3.transport.process import WorkerProcess
-from pyrepl3.transport.spawner import Spawn, SpawnedWorker, Spawner, WorkerExit
+from pyrepl3.transport.spawner import SpawnedWorker, Spawner
+from pyrepl3.transport.spawning import Spawn, WorkerExit
 from pyrepl3.wire.frames import FrameDecoder, encode_frame
 
 WAIT_S = 10.0

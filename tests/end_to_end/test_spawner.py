@@ -17,7 +17,7 @@ import trio.testing
 from actors import NoReply
 from pyrepl3.config import Template
 from pyrepl3.errors import WorkerSpawnFailed
-from pyrepl3.transport.spawner import WorkerExit
+from pyrepl3.transport.spawning import WorkerExit
 
 from .spawner_driver import (
     Running,

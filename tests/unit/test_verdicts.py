@@ -10,7 +10,7 @@ import pytest
 from pyrepl3.errors import Code, SessionLost
 from pyrepl3.events import Error, Result, Usage
 from pyrepl3.transport import verdicts
-from pyrepl3.transport.spawner import WorkerExit
+from pyrepl3.transport.spawning import WorkerExit
 from pyrepl3.transport.verdicts import Cause
 
 

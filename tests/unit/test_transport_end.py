@@ -1,0 +1,137 @@
+"""Unit tests: the end of a transport, over a worker that exists in memory only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from actors import Address, Answer, Reply, open_mailbox, open_reply
+from pyrepl3.config import Timeouts
+from pyrepl3.events import Stream
+from pyrepl3.messages import Died, DumpStack, SessionMessage, TransportMessage
+from pyrepl3.transport.spawning import Readable, WorkerExit
+from pyrepl3.transport.transport import Ready, Transport
+from pyrepl3.wire.worker_messages import encode_message
+
+Clock = trio.testing.MockClock
+READY = encode_message(
+    {"type": "ready", "protocol": [1], "language": "python", "version": "3.11", "pid": 7}
+)
+
+
+@attrs.define(eq=False)
+class MemoryWorker:
+    """A process that says `ready` and lives until it is killed: all of `spawning.Worker`."""
+
+    pid: int = 7
+    data: bytes = READY
+    dead: trio.Event = attrs.field(factory=trio.Event)
+    news: trio.Event = attrs.field(factory=trio.Event)
+
+    def __attrs_post_init__(self) -> None:
+        self.news.set()
+
+    @property
+    def process(self) -> MemoryWorker:
+        return self
+
+    def open_descriptors(self) -> MemoryWorker:
+        return self
+
+    def discard(self) -> None:
+        self.kill()
+
+    async def wait(self) -> None:
+        await self.dead.wait()
+
+    def interrupt(self, number: int) -> bool:
+        return not self.dead.is_set()
+
+    def consumed_interrupt(self) -> int:
+        return 0
+
+    def dump_stack(self) -> bool:
+        return not self.dead.is_set()
+
+    def read_stack(self) -> str:
+        return ""
+
+    def resume(self) -> bool:
+        return not self.dead.is_set()
+
+    def kill(self) -> bool:
+        self.dead.set()
+        self.news.set()
+        return True
+
+    def close(self) -> None:
+        self.data = b""
+
+    async def wait_readable(self) -> None:
+        await self.news.wait()
+
+    def poll(self) -> Readable:
+        return Readable((), self.dead.is_set())
+
+    def receive(self) -> bytes | None:
+        data, self.data = self.data, b""
+        if not self.dead.is_set():
+            self.news = trio.Event()
+        return data or None
+
+    def read_pipe(self, stream: Stream) -> Iterable[bytes]:
+        return ()
+
+    def forget_socket(self) -> None:
+        self.data = b""
+
+    def send(self, data: bytes) -> bool:
+        return not self.dead.is_set()
+
+    async def send_rests(self) -> None:
+        await trio.sleep_forever()
+
+
+@attrs.frozen
+class World:
+    """A transport that runs, and both of its sides."""
+
+    address: Address[TransportMessage]
+    session: trio.MemoryReceiveChannel[SessionMessage]
+    worker: MemoryWorker
+    exit: Reply[WorkerExit]
+
+
+@asynccontextmanager
+async def open_transport() -> AsyncIterator[World]:
+    address: Address[SessionMessage]
+    address, session = open_mailbox(16)
+    exit_reply: Reply[WorkerExit]
+    exit_answer: Answer[WorkerExit]
+    exit_reply, exit_answer = open_reply()
+    worker = MemoryWorker()
+    async with trio.open_nursery() as nursery:
+        transport = Transport(worker, exit_answer, address, Timeouts())
+        ready: Ready = await nursery.start(transport.run)
+        yield World(ready.address, session, worker, exit_reply)
+
+
+async def test_a_transport_of_a_dead_process_takes_nothing_while_its_exit_is_awaited(
+    autojump_clock: Clock,
+) -> None:
+    async with open_transport() as world:
+        world.worker.kill()
+        await trio.testing.wait_all_tasks_blocked()
+
+        with pytest.raises(trio.BrokenResourceError):
+            world.address.send_nowait(DumpStack())
+        with pytest.raises(trio.WouldBlock):
+            world.session.receive_nowait()
+
+        world.exit.answer(WorkerExit(None, 9))
+        assert isinstance(await world.session.receive(), Died)
