@@ -195,6 +195,7 @@ TransportMessage = Run | Ask | AnswerInput | Signal | DumpStack | Kill | Shutdow
 class Lease:
     """A session in one caller's hands, from hand-over to release."""
 
+    waiter: int
     session: str
     template: str
     pid: int
@@ -202,6 +203,8 @@ class Lease:
     fate: Answer[str]
     warm: bool
     wait_s: float
+    pool: Address[PoolMessage]
+    """Who gave it, and takes it back: after a restart another pool has the same names."""
 
 
 @attrs.define(eq=False)
@@ -223,8 +226,12 @@ class CancelAcquire:
 
 @attrs.frozen
 class Release:
-    """The caller is done with its session, which is discarded if it was ``used``."""
+    """The caller is done with its session, which is discarded if it was ``used``.
 
+    ``waiter`` is who acquired it: a lease that is over gives nothing back.
+    """
+
+    waiter: int
     session: str
     used: bool
     taken: Reply[None] | None = None

@@ -7,7 +7,7 @@ a session is used for.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import attrs
 import trio
@@ -20,15 +20,14 @@ from pyrepl3.pool import refusals
 GIVE_BACK_S = 5.0
 """For a notice to a pool that waits for nothing but its mailbox: far more than it takes."""
 
-_waiters = itertools.count(1)
-
 
 @attrs.define(eq=False)
 class Leasing:
-    """One pool's front desk."""
+    """One pool's only front desk: it numbers those who ask."""
 
     pool: Callable[[], Address[PoolMessage]]
     """The pool's present address; it changes when the pool is restarted."""
+    _waiters: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
 
     async def acquire(self, template: str, timeout_s: float) -> Lease:
         """A session of that template, the callers before us first.
@@ -36,7 +35,7 @@ class Leasing:
         Raises PoolExhausted, PoolDegraded, WorkerSpawnFailed or ShuttingDown. When cancelled,
         nothing is held: also when the session was handed over in that very moment.
         """
-        waiter = next(_waiters)
+        waiter = next(self._waiters)
         deadline = trio.current_time() + timeout_s
         unwanted: list[Lease] = []
         try:
@@ -63,7 +62,10 @@ class Leasing:
         """
         with trio.CancelScope(deadline=trio.current_time() + GIVE_BACK_S, shield=True):
             try:
-                await ask(self.pool(), lambda taken: Release(lease.session, used, taken))
+                await ask(
+                    lease.pool,
+                    lambda taken: Release(lease.waiter, lease.session, used, taken),
+                )
             except Gone:
                 return  # the pool has ended, and its sessions with it
 

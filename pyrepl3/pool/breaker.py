@@ -8,7 +8,6 @@ has succeeded.
 from __future__ import annotations
 
 import enum
-import math
 from random import Random
 
 import attrs
@@ -39,22 +38,17 @@ class Breaker:
     config: PoolConfig
     random: Random
     position: Position = Position.CLOSED
+    paused: bool = False
+    """Nothing may start before `retry_at`."""
     failures: int = 0
     retry_at: float = 0.0
-    failed_at: float = -math.inf
     last_error: PyreplError | None = None
 
-    def failed(self, error: PyreplError, *, begun: float, now: float) -> bool:
-        """A start that was ``begun`` then has failed. True when this opened the breaker.
-
-        Starts that were under way together fail together (their zygote died, say): that is
-        one failure, not one for each.
-        """
+    def failed(self, error: PyreplError, *, now: float) -> bool:
+        """A start has failed. True when this opened the breaker."""
         self.last_error = error
-        if begun <= self.failed_at:
-            return False
-        self.failed_at = now
         self.failures += 1
+        self.paused = True
         if self.failures >= self.config.breaker_failures or self.position is not Position.CLOSED:
             opened = self.position is not Position.OPEN
             self.position = Position.OPEN
@@ -68,18 +62,26 @@ class Breaker:
     def succeeded(self) -> None:
         """A start succeeded: all is forgiven."""
         self.position = Position.CLOSED
+        self.paused = False
         self.failures = 0
         self.retry_at = 0.0
         self.last_error = None
 
-    def try_half_open(self, *, now: float) -> None:
-        """An open breaker whose time has come lets one start through."""
-        if self.position is Position.OPEN and now >= self.retry_at:
-            self.position = Position.HALF_OPEN
+    def retry(self, *, now: float) -> bool:
+        """End a pause whose time has come; an open breaker then lets one start through.
 
-    def starts_allowed(self, starting: int, *, now: float) -> int | None:
+        True when this ended it.
+        """
+        if not self.paused or now < self.retry_at:
+            return False
+        self.paused = False
+        if self.position is Position.OPEN:
+            self.position = Position.HALF_OPEN
+        return True
+
+    def starts_allowed(self, starting: int) -> int | None:
         """How many more starts may begin now, with ``starting`` under way; None is no limit."""
-        if self.position is Position.OPEN or now < self.retry_at:
+        if self.paused:
             return 0
         if self.position is Position.HALF_OPEN or self.failures:
             return max(0, 1 - starting)

@@ -34,6 +34,7 @@ from pyrepl3.pool import refusals
 from pyrepl3.pool.pool_records import Effect, HandOver, Refuse, Start, Stop
 from pyrepl3.pool.pool_state import PoolState
 from pyrepl3.pool.pool_statistics import PoolStatistics
+from pyrepl3.pool.pool_trace import PoolTrace
 
 POOL_MAILBOX = 64
 """Room for a burst; beyond it callers wait in line, which is as good a place as the pool."""
@@ -45,8 +46,9 @@ class Pool:
 
     config: Config
     sessions: Address[SessionsMessage]
-    """Has room for a start and a stop of every session there can be, so sending never waits."""
+    """Has room for all that a pool may send before the first of it is taken: `sessions.py`."""
     random: Random = attrs.field(factory=Random)
+    trace: PoolTrace | None = None
     _state: PoolState = attrs.field(init=False)
     _replies: dict[int, Reply[Lease]] = attrs.field(factory=dict, init=False)
     _started: dict[str, SessionStarted] = attrs.field(factory=dict, init=False)
@@ -54,7 +56,7 @@ class Pool:
     _stopping: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._state = PoolState.of(self.config.pool, self.config.templates, self.random)
+        self._state = PoolState.of(self.config.pool, self.config.templates, self.random, self.trace)
 
     @trio.lowlevel.enable_ki_protection
     async def run(
@@ -109,7 +111,7 @@ class Pool:
                 self._replies.pop(message.waiter, None)
                 effects = state.cancel(message.waiter, now=now)
             case Release():
-                effects = state.release(message.session, used=message.used, now=now)
+                effects = state.release(message.session, message.waiter, used=message.used, now=now)
                 if message.taken is not None:
                     message.taken.answer(None)
             case SessionStarted():
@@ -146,6 +148,7 @@ class Pool:
     def _hand_over(self, effect: HandOver) -> None:
         started = self._started[effect.session]
         lease = Lease(
+            waiter=effect.waiter,
             session=effect.session,
             template=self._state.sessions[effect.session].template,
             pid=started.pid,
@@ -153,9 +156,11 @@ class Pool:
             fate=started.fate,
             warm=effect.warm,
             wait_s=effect.wait_s,
+            pool=self._address,
         )
         if not self._replies.pop(effect.waiter).answer(lease):
-            self._perform(self._state.take_back(effect.session, now=trio.current_time()))
+            now = trio.current_time()
+            self._perform(self._state.take_back(effect.session, effect.waiter, now=now))
 
 
 def _refuse(message: PoolMessage) -> None:

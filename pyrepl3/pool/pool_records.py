@@ -25,13 +25,20 @@ class Phase(enum.Enum):
 
 @attrs.define(eq=False)
 class SessionRecord:
-    """One session; ``since`` is when its phase began, ``expires`` when it has idled enough."""
+    """One session; ``since`` is when its phase began, ``expires`` when it has idled enough.
+
+    ``owner`` is the waiter who has leased it: nobody else can give it back. ``stale``: it was
+    starting when another start of its template failed. Starts that are under way together fail
+    together (their zygote died, say), and that is one failure, not one for each.
+    """
 
     session: str
     template: str
     phase: Phase
     since: float
     expires: float = 0.0
+    owner: int | None = None
+    stale: bool = False
 
 
 @attrs.frozen

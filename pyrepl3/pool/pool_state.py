@@ -4,31 +4,33 @@ Pure: one method for each action, each changes the state at once and returns the
 carried out; takes `now`; knows no trio, no process and no channel. Capacity is counted from the
 decision to start a session until it is told that nothing of it is left.
 
+`spec/Pool.tla` is the model of this module, action for action, and `pool_trace.py` has the names
+that they share. Where somebody records, each change is recorded as it is made.
+
 | action | when |
 | --- | --- |
 | `acquire` | a caller asks |
 | `cancel` | a waiting caller has gone |
-| `time_out` | deadlines of waiters have passed |
 | `start_succeeded`, `start_failed` | what became of a `Start` |
 | `release` | a caller gives its session back |
-| `take_back` | the caller was gone when its session was handed over |
-| `expire` | idle sessions have lived long enough |
+| `take_back` | the caller did nothing with it, or was gone when it was handed over |
 | `session_died` | a process has ended by itself |
 | `session_ended` | a process is reaped, whatever its session was doing |
 | `shut_down` | the service ends |
+| `time_out`, `expire`, `retry` | a waiter's, an idle session's, a pause's time is over |
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from random import Random
 
 import attrs
 
 from pyrepl3.config import PoolConfig
 from pyrepl3.errors import PyreplError
-from pyrepl3.pool import refusals
+from pyrepl3.pool import due, refusals
 from pyrepl3.pool.breaker import Breaker, Position
 from pyrepl3.pool.demand import Demand
 from pyrepl3.pool.pool_records import (
@@ -43,6 +45,7 @@ from pyrepl3.pool.pool_records import (
     Waiter,
 )
 from pyrepl3.pool.pool_statistics import PoolStatistics, Tally
+from pyrepl3.pool.pool_trace import PoolAction, PoolTrace
 
 IDLE_LIFETIME_JITTER = 0.1
 
@@ -58,106 +61,118 @@ class PoolState:
     waiters: dict[int, Waiter] = attrs.field(factory=dict)
     shutting_down: bool = False
     tally: Tally = attrs.field(factory=Tally)
+    trace: PoolTrace | None = None
+    """Where each change is recorded; None for nowhere, which costs nothing."""
     _wake_at: float = math.inf
     _last_session: int = 0
 
     @classmethod
-    def of(cls, config: PoolConfig, templates: Mapping[str, object], random: Random) -> PoolState:
+    def of(
+        cls,
+        config: PoolConfig,
+        templates: Iterable[str],
+        random: Random,
+        trace: PoolTrace | None = None,
+    ) -> PoolState:
         """The empty pool of these templates."""
-        state = cls(config=config, random=random)
+        state = cls(config=config, random=random, trace=trace)
         for name in templates:
             state.templates[name] = TemplateRecord(
                 name=name, breaker=Breaker(config, random), demand=Demand()
             )
+        if trace is not None:
+            trace.open(config, list(state.templates))
         return state
 
     # --- actions of callers ---------------------------------------------------------------
 
     def acquire(self, waiter: int, template: str, *, deadline: float, now: float) -> list[Effect]:
         """A caller asks for a session of ``template``, until ``deadline``."""
-        if self.shutting_down:
-            return [Refuse(waiter, refusals.shutting_down())]
+        effects = self._catch_up(now)
         record = self.templates[template]
+        self.waiters[waiter] = record.waiters[waiter] = Waiter(waiter, template, now, deadline)
+        if self.trace is not None:
+            self._note(PoolAction.ACQUIRE, waiter=waiter, template=template)
+        if self.shutting_down:
+            return [*effects, self._refuse(waiter, refusals.shutting_down())]
         record.demand.arrived(now=now)
-        record.breaker.try_half_open(now=now)
         if record.breaker.position is Position.OPEN and not record.idle:
-            return [Refuse(waiter, refusals.degraded(template, record.breaker, now=now))]
-        if record.idle and not record.waiters:
+            error = refusals.degraded(template, record.breaker, now=now)
+            return [*effects, self._refuse(waiter, error)]
+        if record.idle and len(record.waiters) == 1:
             self.tally.hits += 1
         else:
             self.tally.misses += 1
-        self.waiters[waiter] = record.waiters[waiter] = Waiter(waiter, template, now, deadline)
-        effects = self._settle(now)
+        effects += self._settle(now)
         if waiter in self.waiters:
             self._wake_by(deadline)
         return effects
 
     def cancel(self, waiter: int, *, now: float) -> list[Effect]:
         """A waiting caller has gone. One that is no longer waiting is none of our business."""
+        effects = self._catch_up(now)
         if self._forget_waiter(waiter) is None:
-            return []
-        return self._settle(now)
+            return effects
+        if self.trace is not None:
+            self._note(PoolAction.CANCEL, waiter=waiter)
+        return effects + self._settle(now)
 
-    def time_out(self, *, now: float) -> list[Effect]:
-        """Refuse every waiter whose deadline has passed."""
-        late = [waiter for waiter in self.waiters.values() if waiter.deadline <= now]
-        effects: list[Effect] = []
-        for waiter in late:
-            self._forget_waiter(waiter.waiter)
-            self.tally.timeouts += 1
-            record = self.templates[waiter.template]
-            error = refusals.exhausted(waiter, record, self.config)
-            effects.append(Refuse(waiter.waiter, error))
-        return effects + self._settle(now) if late else []
-
-    def release(self, session: str, *, used: bool, now: float) -> list[Effect]:
+    def release(self, session: str, waiter: int, *, used: bool, now: float) -> list[Effect]:
         """A caller gives its session back: it is discarded, unless nothing was done with it."""
-        record = self.sessions.get(session)
-        if record is None or record.phase is not Phase.LEASED:
-            return []
         if not used:
-            return self.take_back(session, now=now)
-        return [self._stop(record), *self._settle(now)]
+            return self.take_back(session, waiter, now=now)
+        effects = self._catch_up(now)
+        if self.trace is not None:
+            self._note(PoolAction.RELEASE, session=session, waiter=waiter)
+        record = self._leased_by(waiter, session)
+        if record is None:
+            return effects
+        return [*effects, self._stop(record), *self._settle(now)]
 
-    def take_back(self, session: str, *, now: float) -> list[Effect]:
-        """The caller was gone before it could have touched the session: it is idle again."""
-        record = self.sessions.get(session)
-        if record is None or record.phase is not Phase.LEASED:
-            return []
-        if self.shutting_down:
-            return [self._stop(record)]
+    def take_back(self, session: str, waiter: int, *, now: float) -> list[Effect]:
+        """Its caller cannot have touched the session: it is idle again."""
+        effects = self._catch_up(now)
+        if self.trace is not None:
+            self._note(PoolAction.TAKE_BACK, session=session, waiter=waiter)
+        record = self._leased_by(waiter, session)
+        if record is None:
+            return effects
         self._become_idle(record, now)
-        return self._settle(now)
+        return effects + self._settle(now)
 
     # --- actions of sessions ----------------------------------------------------------------
 
     def start_succeeded(self, session: str, *, now: float) -> list[Effect]:
         """A started session is ready: it goes to the first waiter, or becomes idle."""
+        effects = self._catch_up(now)
         record = self.sessions.get(session)
         if record is None or record.phase is not Phase.STARTING:
-            return []
+            return effects
         template = self.templates[record.template]
         template.breaker.succeeded()
         template.demand.started(now - record.since)
         self.tally.started += 1
         self._become_idle(record, now)
-        return self._settle(now)
+        if self.trace is not None:
+            self._note(PoolAction.START_SUCCEEDED, session=session)
+        return effects + self._settle(now)
 
     def start_failed(self, session: str, error: PyreplError, *, now: float) -> list[Effect]:
         """Nothing came of a start. Enough of them in a row open the template's breaker."""
+        effects = self._catch_up(now)
         record = self._remove(session)
         if record is None:
-            return []
+            return effects
+        if self.trace is not None:
+            self._note(PoolAction.START_FAILED, session=session)
         if record.phase is not Phase.STARTING:
-            return self._settle(now)
+            return effects + self._settle(now)
         self.tally.start_failures += 1
         template = self.templates[record.template]
-        effects: list[Effect] = []
-        if template.breaker.failed(error, begun=record.since, now=now):
+        if not record.stale and self._count_failure(template, error, now):
             self.tally.breaker_openings += 1
             for waiter in list(template.waiters):
-                self._forget_waiter(waiter)
-                effects.append(Refuse(waiter, refusals.spawn_failed(template.name, error)))
+                effects.append(self._refuse(waiter, refusals.spawn_failed(template.name, error)))
         self._wake_by(template.breaker.retry_at)
         return effects + self._settle(now)
 
@@ -166,21 +181,63 @@ class PoolState:
 
         Its place is taken until it is reaped.
         """
+        effects = self._catch_up(now)
         record = self.sessions.get(session)
         if record is None or record.phase is Phase.STOPPING:
-            return []
+            return effects
         self.tally.deaths += 1
         self._leave(record, Phase.STOPPING)
-        return self._settle(now)
+        if self.trace is not None:
+            self._note(PoolAction.SESSION_DIED, session=session)
+        return effects + self._settle(now)
 
     def session_ended(self, session: str, *, now: float) -> list[Effect]:
         """A session's process is reaped: its place is free, once."""
+        effects = self._catch_up(now)
         record = self._remove(session)
         if record is None:
-            return []
+            return effects
         if record.phase is not Phase.STOPPING:
             self.tally.deaths += 1
-        return self._settle(now)
+        if self.trace is not None:
+            self._note(PoolAction.SESSION_ENDED, session=session)
+        return effects + self._settle(now)
+
+    def shut_down(self, *, now: float) -> list[Effect]:
+        """Refuse every waiter, stop every session, start nothing any more."""
+        effects = self._catch_up(now)
+        self.shutting_down = True
+        if self.trace is not None:
+            self._note(PoolAction.SHUT_DOWN)
+        refused = [self._refuse(waiter, refusals.shutting_down()) for waiter in list(self.waiters)]
+        live = [r for r in self.sessions.values() if r.phase is not Phase.STOPPING]
+        return [*effects, *refused, *(self._stop(record) for record in live)]
+
+    # --- actions of time --------------------------------------------------------------------
+
+    def retry(self, *, now: float) -> bool:
+        """End the pauses that are over. True when there was one: then more may be started."""
+        ended = False
+        for template in self.templates.values():
+            if template.breaker.retry(now=now):
+                ended = True
+                if self.trace is not None:
+                    self._note(PoolAction.RETRY, template=template.name)
+        return ended
+
+    def time_out(self, *, now: float) -> list[Effect]:
+        """Refuse every waiter whose deadline has passed."""
+        late = [waiter for waiter in self.waiters.values() if waiter.deadline <= now]
+        effects: list[Effect] = []
+        for waiter in late:
+            self._forget_waiter(waiter.waiter)
+            self.tally.timeouts += 1
+            if self.trace is not None:
+                self._note(PoolAction.TIME_OUT, waiter=waiter.waiter)
+            record = self.templates[waiter.template]
+            error = refusals.exhausted(waiter, record, self.config)
+            effects.append(Refuse(waiter.waiter, error))
+        return effects + self._settle(now) if late else []
 
     def expire(self, *, now: float) -> list[Effect]:
         """Stop idle sessions past their lifetime; what is still wanted is started anew."""
@@ -189,37 +246,34 @@ class PoolState:
             for record in self.sessions.values()
             if record.phase is Phase.IDLE and record.expires <= now
         ]
-        effects: list[Effect] = [self._stop(record) for record in old]
+        effects: list[Effect] = []
+        for record in old:
+            if self.trace is not None:
+                self._note(PoolAction.EXPIRE, session=record.session)
+            effects.append(self._stop(record))
         return effects + self._settle(now) if old else []
 
-    def shut_down(self, *, now: float) -> list[Effect]:
-        """Refuse every waiter, stop every session, start nothing any more."""
-        self.shutting_down = True
-        effects: list[Effect] = []
-        for waiter in list(self.waiters):
-            self._forget_waiter(waiter)
-            effects.append(Refuse(waiter, refusals.shutting_down()))
-        live = [r for r in self.sessions.values() if r.phase is not Phase.STOPPING]
-        return effects + [self._stop(record) for record in live]
-
-    # --- time and figures -------------------------------------------------------------------
+    def tick(self, *, now: float) -> list[Effect]:
+        """Everything that is due: a pause's end, timeouts, expiries, and the starts they allow."""
+        self.retry(now=now)
+        effects = [*self._settle(now), *self.time_out(now=now), *self.expire(now=now)]
+        deadlines = [waiter.deadline for waiter in self.waiters.values()]
+        deadlines += [r.expires for r in self.sessions.values() if r.phase is Phase.IDLE]
+        deadlines += [t.breaker.retry_at for t in self.templates.values() if t.breaker.paused]
+        # A deadline at or before now has just been dealt with; a start that failed within
+        # this tick has a later one.
+        self._wake_at = min((when for when in deadlines if when > now), default=math.inf)
+        return effects
 
     def next_deadline(self) -> float:
         """When `tick` may have something to do; infinite when never."""
         return self._wake_at
 
-    def tick(self, *, now: float) -> list[Effect]:
-        """Everything that is due: timeouts, expiries, a start after a pause."""
-        for template in self.templates.values():
-            template.breaker.try_half_open(now=now)
-        effects = [*self.time_out(now=now), *self.expire(now=now), *self._settle(now)]
-        deadlines = [waiter.deadline for waiter in self.waiters.values()]
-        deadlines += [r.expires for r in self.sessions.values() if r.phase is Phase.IDLE]
-        deadlines += [t.breaker.retry_at for t in self.templates.values()]
-        # A deadline at or before now has just been dealt with; a start that failed within
-        # this tick has a later one.
-        self._wake_at = min((when for when in deadlines if when > now), default=math.inf)
-        return effects
+    def _catch_up(self, now: float) -> list[Effect]:
+        """Before anything else is decided: what a pause held back, where it is over."""
+        return self._settle(now) if self.retry(now=now) else []
+
+    # --- figures -----------------------------------------------------------------------------
 
     @property
     def finished(self) -> bool:
@@ -251,7 +305,7 @@ class PoolState:
             while template.waiters and template.idle:
                 effects.append(self._hand_over(template, now))
         effects.extend(self._start_for_waiters(now))
-        effects.extend(self._make_room(now))
+        effects.extend(self._make_room())
         effects.extend(self._start_spares(now))
         return effects
 
@@ -260,35 +314,22 @@ class PoolState:
         session = next(iter(template.idle))
         self._forget_waiter(waiter.waiter)
         self._leave(self.sessions[session], Phase.LEASED)
+        self.sessions[session].owner = waiter.waiter
+        if self.trace is not None:
+            self._note(PoolAction.HAND_OVER, waiter=waiter.waiter, session=session)
         return HandOver(waiter.waiter, session, warm=waiter.since == now, wait_s=now - waiter.since)
 
     def _start_for_waiters(self, now: float) -> Iterator[Effect]:
-        """A start for each waiter that has none under way, the longest waiting first."""
-        covered = {name: len(record.starting) for name, record in self.templates.items()}
-        for waiter in self.waiters.values():
+        for template in due.to_be_served(self.waiters.values(), self.templates):
             if len(self.sessions) >= self.config.max_sessions:
                 return
-            if covered[waiter.template] > 0:
-                covered[waiter.template] -= 1
-            elif self._may_start(self.templates[waiter.template], now):
-                yield self._start(self.templates[waiter.template], now)
+            yield self._start(template, now)
 
-    def _make_room(self, now: float) -> Iterator[Effect]:
+    def _make_room(self) -> Iterator[Effect]:
         """Where a full pool has waiters, idle sessions of other templates give way to them."""
-        if not self.waiters or len(self.sessions) < self.config.max_sessions:
-            return
-        wanted = sum(self._starts_wanted(record, now) for record in self.templates.values())
-        stopping = sum(record.phase is Phase.STOPPING for record in self.sessions.values())
-        short = wanted - stopping
-        idle = [name for record in self.templates.values() for name in record.idle]
-        for session in idle[: max(0, short)]:
-            yield self._stop(self.sessions[session])
-
-    def _starts_wanted(self, template: TemplateRecord, now: float) -> int:
-        """Starts for waiters that have none under way, as far as the breaker lets them begin."""
-        wanted = max(0, len(template.waiters) - len(template.starting))
-        allowed = template.breaker.starts_allowed(len(template.starting), now=now)
-        return wanted if allowed is None else min(wanted, allowed)
+        if self.waiters and len(self.sessions) >= self.config.max_sessions:
+            for session in due.idle_to_give_way(self.templates.values(), self.sessions):
+                yield self._stop(self.sessions[session])
 
     def _start_spares(self, now: float) -> Iterator[Effect]:
         """Keep as many idle sessions as the demand of late asks for."""
@@ -298,27 +339,38 @@ class PoolState:
             while (
                 len(template.idle) + len(template.starting) < wanted
                 and len(self.sessions) < self.config.max_sessions
-                and self._may_start(template, now)
+                and due.may_start(template)
             ):
                 yield self._start(template, now)
 
     # --- small changes --------------------------------------------------------------------------
 
-    def _may_start(self, template: TemplateRecord, now: float) -> bool:
-        allowed = template.breaker.starts_allowed(len(template.starting), now=now)
-        return allowed is None or allowed > 0
+    def _count_failure(self, template: TemplateRecord, error: PyreplError, now: float) -> bool:
+        for session in template.starting:
+            self.sessions[session].stale = True
+        return template.breaker.failed(error, now=now)
 
     def _start(self, template: TemplateRecord, now: float) -> Start:
         self._last_session += 1
         session = f"s{self._last_session}"
         self.sessions[session] = SessionRecord(session, template.name, Phase.STARTING, now)
         template.starting[session] = None
+        if self.trace is not None:
+            self._note(PoolAction.START, session=session, template=template.name)
         return Start(session, template.name)
 
     def _stop(self, record: SessionRecord) -> Stop:
         used = record.phase is Phase.LEASED
         self._leave(record, Phase.STOPPING)
+        if self.trace is not None:
+            self._note(PoolAction.STOP, session=record.session)
         return Stop(record.session, graceful=used)
+
+    def _refuse(self, waiter: int, error: PyreplError) -> Refuse:
+        self._forget_waiter(waiter)
+        if self.trace is not None:
+            self._note(PoolAction.REFUSE, waiter=waiter)
+        return Refuse(waiter, error)
 
     def _become_idle(self, record: SessionRecord, now: float) -> None:
         self._leave(record, Phase.IDLE)
@@ -333,6 +385,12 @@ class PoolState:
         template.idle.pop(record.session, None)
         template.starting.pop(record.session, None)
         record.phase = phase
+        record.owner = None
+
+    def _leased_by(self, waiter: int, session: str) -> SessionRecord | None:
+        """The session, if it is this waiter's: a lease that is over gives nothing back."""
+        record = self.sessions.get(session)
+        return None if record is None or record.owner != waiter else record
 
     def _remove(self, session: str) -> SessionRecord | None:
         record = self.sessions.pop(session, None)
@@ -350,3 +408,7 @@ class PoolState:
 
     def _wake_by(self, when: float) -> None:
         self._wake_at = min(self._wake_at, when)
+
+    def _note(self, action: PoolAction, **fields: str | int) -> None:
+        assert self.trace is not None
+        self.trace.record(action, live=len(self.sessions), waiting=len(self.waiters), **fields)

@@ -6,6 +6,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 import pytest
@@ -39,18 +40,25 @@ class Load:
             session = getattr(effect, "session", "")
             if isinstance(effect, Start):
                 seconds = self.start_s * (0.5 + self.random.random())
-                self.later(seconds, lambda s=session: self.state.start_succeeded(s, now=self.now))
+                self.later(seconds, partial(self.started, session))
             elif isinstance(effect, HandOver):
-                self.later(
-                    self.random.expovariate(1 / self.use_s),
-                    lambda s=session: self.state.release(s, used=True, now=self.now),
-                )
+                use_s = self.random.expovariate(1 / self.use_s)
+                self.later(use_s, partial(self.used, session, effect.waiter))
             elif isinstance(effect, Stop):
-                self.later(0.01, lambda s=session: self.state.session_ended(s, now=self.now))
+                self.later(0.01, partial(self.ended, session))
         assert len(self.state.sessions) <= self.config.max_sessions
         if self.state.next_deadline() < self.wake_at:
             self.wake_at = self.state.next_deadline()
             self.later(self.wake_at - self.now, self.wake)
+
+    def started(self, session: str) -> list[Effect]:
+        return self.state.start_succeeded(session, now=self.now)
+
+    def used(self, session: str, waiter: int) -> list[Effect]:
+        return self.state.release(session, waiter, used=True, now=self.now)
+
+    def ended(self, session: str) -> list[Effect]:
+        return self.state.session_ended(session, now=self.now)
 
     def wake(self) -> list[Effect]:
         self.wake_at = math.inf

@@ -159,17 +159,24 @@ class PoolMachine(RuleBasedStateMachine):
             self.phase[session] = Phase.IDLE
         if late:
             self.now += 1.0
-        self.perform_release(session, used=given.used)
+        self.perform_release(given)
         if given.used:
-            self.perform_release(session, used=True)
+            self.perform_release(given)
 
-    def perform_release(self, session: str, *, used: bool) -> None:
-        if used and self.phase.get(session) is Phase.LEASED:
-            effects = self.state.release(session, used=True, now=self.now)
-            assert Stop(session, graceful=True) in effects
-        else:
-            effects = self.state.release(session, used=used, now=self.now)
+    def perform_release(self, given: Given) -> None:
+        stops = given.used and self.phase.get(given.session) is Phase.LEASED
+        effects = self.state.release(given.session, given.waiter, used=given.used, now=self.now)
+        assert not stops or Stop(given.session, graceful=True) in effects
         self.perform(effects)
+
+    @precondition(lambda self: self.given)
+    @rule(data=st.data(), used=st.booleans())
+    def release_by_a_stranger(self, data: st.DataObject, used: bool) -> None:
+        """A lease that is over gives back nothing, whoever has the session now."""
+        session = data.draw(st.sampled_from(sorted(self.given)))
+        stranger = self.given[session].waiter - 1
+        assert self.state.release(session, stranger, used=used, now=self.now) == []
+        assert self.state.take_back(session, stranger, now=self.now) == []
 
     @precondition(lambda self: any(not given.used for given in self.given.values()))
     @rule(data=st.data())
@@ -177,10 +184,10 @@ class PoolMachine(RuleBasedStateMachine):
         """The caller had gone in the tick of the hand-over."""
         unused = sorted(name for name, given in self.given.items() if not given.used)
         session = data.draw(st.sampled_from(unused))
-        del self.given[session]
+        given = self.given.pop(session)
         if session in self.phase:
             self.phase[session] = Phase.IDLE
-        self.perform(self.state.take_back(session, now=self.now))
+        self.perform(self.state.take_back(session, given.waiter, now=self.now))
 
     # --- processes --------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from pyrepl3.messages import (
     StopSession,
 )
 from pyrepl3.pool.pool import Pool
+from pyrepl3.session.sessions import MESSAGES_A_PLACE
 
 Clock = trio.testing.MockClock
 
@@ -63,7 +64,7 @@ class MemorySessions:
         self, *, task_status: trio.TaskStatus[Address[SessionsMessage]] = trio.TASK_STATUS_IGNORED
     ) -> None:
         address: Address[SessionsMessage]
-        address, inbox = open_mailbox(2 * self.max_sessions)
+        address, inbox = open_mailbox(MESSAGES_A_PLACE * self.max_sessions)
         async with trio.open_nursery() as nursery:
             task_status.started(address)
             async for message in inbox:

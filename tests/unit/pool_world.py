@@ -11,6 +11,7 @@ from pyrepl3.errors import WorkerSpawnFailed
 from pyrepl3.pool.pool_records import Effect, HandOver, Phase, Refuse, Start, Stop
 from pyrepl3.pool.pool_state import PoolState
 
+STRANGER = -99
 FAILURE = WorkerSpawnFailed(what="no process", why="no memory", how="Buy some")
 
 
@@ -38,8 +39,21 @@ class World:
     def ended(self, session: str) -> list[Effect]:
         return self.state.session_ended(session, now=self.now)
 
-    def release(self, session: str, *, used: bool = True) -> list[Effect]:
-        return self.state.release(session, used=used, now=self.now)
+    def release(
+        self, session: str, waiter: int | None = None, *, used: bool = True
+    ) -> list[Effect]:
+        """By its owner, where the test names nobody else."""
+        if waiter is None:
+            waiter = self.owner(session)
+        return self.state.release(session, waiter, used=used, now=self.now)
+
+    def take_back(self, session: str) -> list[Effect]:
+        return self.state.take_back(session, self.owner(session), now=self.now)
+
+    def owner(self, session: str) -> int:
+        """Who has leased it; a stranger where nobody has."""
+        record = self.state.sessions.get(session)
+        return STRANGER if record is None or record.owner is None else record.owner
 
     def tick(self) -> list[Effect]:
         return self.state.tick(now=self.now)

@@ -227,3 +227,21 @@ async def test_callers_of_a_pool_that_is_being_restarted_are_refused_and_may_go(
         with pytest.raises(ShuttingDown):
             await leasing.acquire("a", 5)
         await leasing.release(lease, used=True)
+
+
+async def test_a_lease_is_given_back_to_the_pool_that_gave_it_or_to_nobody(
+    autojump_clock: Clock,
+) -> None:
+    """A pool that is restarted gives its sessions the old names: they are not the old sessions."""
+    async with open_pool() as before:
+        await before.settled()  # the one idle session is the first: a spare may be sooner than it
+        old = await before.acquire()
+    async with open_pool() as after:
+        await after.settled()
+        new = await after.acquire()
+        assert (old.waiter, old.session) == (new.waiter, new.session)
+        await after.leasing.release(old, used=True)
+
+        assert after.pool.statistics().leased == 1
+        await after.leasing.release(new, used=True)
+        assert after.pool.statistics().leased == 0

@@ -245,9 +245,9 @@ def test_a_session_whose_caller_had_gone_is_taken_back() -> None:
     world = World()
     session = world.lease(1)
 
-    assert world.state.take_back(session, now=0.0) == []
+    assert world.take_back(session) == []
     assert world.phase(session) is Phase.IDLE
-    assert world.state.take_back(session, now=0.0) == []
+    assert world.take_back(session) == []
 
 
 @pytest.mark.parametrize("used", [True, False])
@@ -373,4 +373,4 @@ def test_a_leased_session_that_died_is_released_to_no_effect() -> None:
     world.state.session_died(session, now=world.now)
 
     assert world.release(session) == []
-    assert world.state.take_back(session, now=world.now) == []
+    assert world.take_back(session) == []

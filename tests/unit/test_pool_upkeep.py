@@ -33,7 +33,7 @@ def test_pauses_double_up_to_their_maximum() -> None:
     breaker.random.random = lambda: 0.0  # type: ignore[method-assign]
     pauses = []
     for now in range(2_000):
-        breaker.failed(FAILURE, begun=now, now=now + 0.5)
+        breaker.failed(FAILURE, now=now + 0.5)
         pauses.append(round(breaker.retry_at - now - 0.5, 6))
 
     assert pauses[:6] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.0]
@@ -157,7 +157,7 @@ def test_a_breaker_without_a_failure_limits_nothing() -> None:
     breaker = Breaker(PoolConfig(), Random(1))
 
     assert breaker.position is Position.CLOSED
-    assert breaker.starts_allowed(50, now=0.0) is None
+    assert breaker.starts_allowed(50) is None
 
 
 # --- expiry --------------------------------------------------------------------------------------
