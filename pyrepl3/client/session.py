@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import trio
@@ -163,6 +163,8 @@ class Session:
         for the report, and the process is killed. A second call may shorten the grace. Raises
         ExecutionNotFound, SessionLost, ConfigInvalid.
         """
+        if not isinstance(execution, str | None):
+            raise TypeError(f"an execution's id is a str, not a {type(execution).__name__}")
         check_timeout("grace_s", grace_s)
         return await self._requests.ask(lambda reply: Interrupt(execution, grace_s, reply))
 
@@ -306,7 +308,9 @@ class Session:
                 line = await call(on_input, event.prompt)
             except EOFError:
                 line = None
-            await event.respond(line)
+            # It may have ended meanwhile: its last event, which follows, tells how.
+            with suppress(SessionLost):
+                await event.respond(line)
 
 
 class _EventStream(AsyncIterator[Event]):

@@ -7,6 +7,7 @@ for neither, only for its mailbox. Must not decide, and must not touch a process
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -36,6 +37,7 @@ from pyrepl3.session import refusals
 from pyrepl3.session import session_records as records
 from pyrepl3.session.session_records import Effect
 from pyrepl3.session.session_state import Phase, SessionState
+from pyrepl3.session.session_trace import SessionTrace
 from pyrepl3.transport import verdicts
 
 SESSION_MAILBOX = 16
@@ -53,13 +55,14 @@ class Session:
     transport: Address[TransportMessage]
     """Has room for all that a session may send before it hears of it: see `transport.py`."""
     fate: Reply[str]
+    trace: SessionTrace | None = None
     ended: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when nothing is taken any more."""
     _state: SessionState = attrs.field(init=False)
     _cause: str = attrs.field(default="it was closed", init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._state = SessionState(self.limits, self.timeouts)
+        self._state = SessionState(self.limits, self.timeouts, trace=self.trace)
 
     @staticmethod
     def open_mailbox() -> tuple[Address[SessionMessage], trio.MemoryReceiveChannel[SessionMessage]]:
@@ -91,7 +94,9 @@ class Session:
             self._end()
 
     async def _ring(self) -> None:
-        await self.address.send(Rang())
+        # Closed: the transport has ended, and its Died is in the mailbox, which ends every wait.
+        with suppress(trio.ClosedResourceError):
+            await self.address.send(Rang())
 
     def _end(self) -> None:
         """Leave nobody waiting, however it ended."""
@@ -176,8 +181,8 @@ class Session:
         try:
             self.transport.send_nowait(message)
         except trio.BrokenResourceError:
-            # The transport has ended, and its Died is in our mailbox; what it was handed in
-            # between nobody else will end.
+            # The process has ended, and its transport's Died is on its way to our mailbox; what
+            # was handed down in between nobody else will end.
             if isinstance(message, messages.Run):
                 _tell(message.request.events, Refused(verdicts.never_sent()))
             elif isinstance(message, messages.Ask):

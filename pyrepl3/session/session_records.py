@@ -28,6 +28,12 @@ class Job:
     to_interrupt: float | None = None
     """The grace of an interrupt that came before its turn."""
     interrupts: list[Reply[InterruptOutcome]] = attrs.field(factory=list)
+    """Who asked for it."""
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it has a deadline, from when it begins."""
+        return self.timeout_s is not None and self.timeout_s < math.inf
 
     @property
     def execution(self) -> str | None:
@@ -40,14 +46,13 @@ class Rung(enum.Enum):
 
     SIGNALLED = enum.auto()
     DUMPED = enum.auto()
-    KILLED = enum.auto()
+    """The next one is the kill, which is no rung: nothing comes after it."""
 
 
 @attrs.define(eq=False)
 class Ladder:
-    """The ladder under the job of this number; ``next_at`` is when its next rung is due."""
+    """The ladder under the job that runs; ``next_at`` is when its next rung is due."""
 
-    number: int
     rung: Rung
     next_at: float
     replies: list[Reply[InterruptOutcome]]

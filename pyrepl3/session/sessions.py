@@ -25,10 +25,17 @@ from pyrepl3.messages import (
     StartSession,
     StopSession,
 )
+from pyrepl3.session.session_trace import SessionTrace
 from pyrepl3.session.subtree import SessionSubtree
-from pyrepl3.transport.spawner import Spawn
+from pyrepl3.transport.spawning import Spawn
 
 logger = logging.getLogger("pyrepl3.sessions")
+
+MESSAGES_A_PLACE = 3
+"""Of the pool, for each session that there may be at once, before the first of them is taken: the
+stop of a session that has ended by itself meanwhile, and the start and the stop of the next one in
+its place. So the pool never waits to send one. (SessionsMailboxHasRoom in spec/Tree.tla: with two,
+TLC overfills it.)"""
 
 
 @attrs.define(eq=False)
@@ -37,6 +44,8 @@ class Sessions:
 
     config: Config
     spawner_of: Callable[[str], Address[Spawn]]
+    trace_of: Callable[[str], SessionTrace | None] = lambda session: None
+    """The recorder of a session, by its id."""
     _subtrees: dict[str, SessionSubtree] = attrs.field(factory=dict, init=False)
 
     @trio.lowlevel.enable_ki_protection
@@ -44,10 +53,9 @@ class Sessions:
         self, *, task_status: trio.TaskStatus[Address[SessionsMessage]] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Serve until cancelled; the started value is the address."""
-        # A start and a stop of every session there can be: the pool never waits to send one.
         address: Address[SessionsMessage]
         inbox: trio.MemoryReceiveChannel[SessionsMessage]
-        address, inbox = open_mailbox(2 * self.config.pool.max_sessions)
+        address, inbox = open_mailbox(MESSAGES_A_PLACE * self.config.pool.max_sessions)
         with address, inbox:
             async with trio.open_nursery() as nursery:
                 task_status.started(address)
@@ -65,16 +73,25 @@ class Sessions:
             failed = SessionStartFailed(start.session, _no_spawner(error))
             nursery.start_soon(_tell, start.notices, failed)
             return
+        told = trio.Event()
+
+        async def tell_death() -> None:
+            # In this order: a session that died before the pool knew that it had started would
+            # count neither as a start that failed nor as one that succeeded.
+            await told.wait()
+            await _tell(start.notices, SessionDied(start.session))
+
         subtree = SessionSubtree(
             session=start.session,
             spawner=spawner,
             limits=self.config.limits_of(start.template),
             pool=self.config.pool,
             timeouts=self.config.timeouts,
-            on_death=lambda: _tell(start.notices, SessionDied(start.session)),
+            on_death=tell_death,
+            trace=self.trace_of(start.session),
         )
         self._subtrees[start.session] = subtree
-        nursery.start_soon(self._run_subtree, subtree, start)
+        nursery.start_soon(self._run_subtree, subtree, start, told)
 
     def _stop(self, stop: StopSession) -> None:
         subtree = self._subtrees.get(stop.session)
@@ -82,14 +99,19 @@ class Sessions:
             subtree.stop(graceful=stop.graceful)
 
     @trio.lowlevel.enable_ki_protection
-    async def _run_subtree(self, subtree: SessionSubtree, start: StartSession) -> None:
-        """One session's whole life, and the border at which its failures stop."""
-        told: list[SessionStarted] = []
+    async def _run_subtree(
+        self, subtree: SessionSubtree, start: StartSession, told: trio.Event
+    ) -> None:
+        """One session's whole life, and the border at which its failures stop.
+
+        ``told`` is set when the pool has been told that it started.
+        """
         outcome: SessionEnded | SessionStartFailed = SessionEnded(start.session, "ended")
         try:
             async with trio.open_nursery() as nursery:
-                told.append(await nursery.start(subtree.run))
-                await _tell(start.notices, told[0])
+                started: SessionStarted = await nursery.start(subtree.run)
+                await _tell(start.notices, started)
+                told.set()
         except* WorkerSpawnFailed as group:
             outcome = SessionStartFailed(start.session, _only(group))
         except* Exception as group:
@@ -97,7 +119,7 @@ class Sessions:
             outcome = SessionStartFailed(start.session, _internal(group))
         finally:
             del self._subtrees[start.session]
-        if told:
+        if told.is_set():
             outcome = SessionEnded(start.session, "ended")
         await _tell(start.notices, outcome)
 

@@ -17,7 +17,8 @@ from pyrepl3.config import Limits, PoolConfig, Timeouts
 from pyrepl3.errors import WorkerSpawnFailed
 from pyrepl3.messages import Close, SessionMessage, SessionStarted
 from pyrepl3.session.session import Session
-from pyrepl3.transport.spawner import Spawn, SpawnedWorker, WorkerExit
+from pyrepl3.session.session_trace import SessionTrace
+from pyrepl3.transport.spawning import Spawn, Worker, WorkerExit
 from pyrepl3.transport.transport import Ready, Transport
 
 REAP_S = 1.0
@@ -35,6 +36,7 @@ class SessionSubtree:
     timeouts: Timeouts
     on_death: Callable[[], Awaitable[None]]
     """Awaited when the session can no longer be used, before its descriptors are closed."""
+    trace: SessionTrace | None = None
     _stopping: trio.Event = attrs.field(factory=trio.Event, init=False)
     _graceful: bool = attrs.field(default=True, init=False)
     _address: Address[SessionMessage] | None = attrs.field(default=None, init=False)
@@ -84,7 +86,7 @@ class SessionSubtree:
             try:
                 with trio.fail_after(self.pool.start_timeout_s):
                     worker = await self._spawn(exit_reply)
-                    transport = Transport(worker, exit_answer, address, self.timeouts)
+                    transport = _transport(worker, exit_answer, address, self.timeouts)
                     ready: Ready = await pair.start(transport.run)
             except trio.TooSlowError:
                 failure = _not_ready(self.pool.start_timeout_s)
@@ -95,7 +97,13 @@ class SessionSubtree:
                 fate_answer: Answer[str]
                 fate_reply, fate_answer = open_reply()
                 session = Session(
-                    self.limits, self.timeouts, address, inbox, ready.address, fate_reply
+                    self.limits,
+                    self.timeouts,
+                    address,
+                    inbox,
+                    ready.address,
+                    fate_reply,
+                    self.trace,
                 )
                 await pair.start(session.run)
                 self._address = address
@@ -105,12 +113,12 @@ class SessionSubtree:
         if failure is not None:
             raise failure
 
-    async def _spawn(self, exit_reply: Reply[WorkerExit]) -> SpawnedWorker:
+    async def _spawn(self, exit_reply: Reply[WorkerExit]) -> Worker:
         try:
             return await ask(
                 self.spawner,
                 lambda reply: Spawn(reply, exit_reply),
-                on_abandoned=SpawnedWorker.discard,
+                on_abandoned=lambda worker: worker.discard(),
             )
         except (ActorGone, NoReply) as error:
             if isinstance(error, ActorGone):
@@ -133,6 +141,28 @@ class SessionSubtree:
                     await self._address.send(Close(graceful=self._graceful))
                 await trio.sleep_forever()
         scope.cancel()
+
+
+def _transport(
+    worker: Worker,
+    exit_answer: Answer[WorkerExit],
+    address: Address[SessionMessage],
+    timeouts: Timeouts,
+) -> Transport:
+    """The worker's transport, which owns it from now on.
+
+    Raises WorkerSpawnFailed when our descriptors are used up; the worker is killed then.
+    """
+    try:
+        return Transport(worker, exit_answer, address, timeouts)
+    except OSError as error:
+        worker.discard()
+        raise WorkerSpawnFailed(
+            what="a session's process was not started",
+            why=f"the service could not connect to it: {error.strerror or error}",
+            how="Free descriptors, or raise the system's limit on them",
+            details={"errno": error.errno},
+        ) from error
 
 
 async def _reaped(exit_answer: Answer[WorkerExit]) -> None:

@@ -102,6 +102,7 @@ class SessionMachine(RuleBasedStateMachine):
                     self.kills += 1
                     rungs = self.rungs.get(self.at_worker[0], []) if self.at_worker else []
                     assert self.closed or rungs == ["signal", "dump"]
+                    self.closed = True
                 case ShutWorkerDown():
                     assert self.closed
                 case Settle():

@@ -10,7 +10,7 @@ import attrs
 import trio
 import trio.testing
 
-from actors import Reply, open_mailbox, open_reply
+from actors import Address, Reply, open_mailbox, open_reply
 from pyrepl3.client.session import Session
 from pyrepl3.client.settings import SessionSettings
 from pyrepl3.config import Limits
@@ -28,6 +28,7 @@ from pyrepl3.messages import (
     Interrupt,
     Lease,
     Narrow,
+    PoolMessage,
     Query,
     Refused,
     SessionMessage,
@@ -59,7 +60,10 @@ class MemoryActor:
         fate: Reply[str]
         fate, answer = open_reply()
         nursery.start_soon(self.serve, inbox, fate)
-        return Lease(f"s{number}", "python", 100 + number, address, answer, True, 0.0)
+        pool: Address[PoolMessage]
+        pool, _ = open_mailbox(0)
+        name = f"s{number}"
+        return Lease(number, name, "python", 100 + number, address, answer, True, 0.0, pool)
 
     async def serve(self, inbox: trio.MemoryReceiveChannel[Any], fate: Reply[str]) -> None:
         async with trio.open_nursery() as nursery:

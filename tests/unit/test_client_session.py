@@ -109,6 +109,25 @@ async def test_an_end_of_file_in_the_callback_is_the_end_of_the_input() -> None:
         assert world.actors[0].answered == {"i": None}
 
 
+async def test_an_execution_that_ends_while_its_input_is_awaited_is_told_as_it_ended() -> None:
+    """Not as lost: that would say that nothing of it ran, and it would be sent again."""
+
+    async def end(actor: MemoryActor, request: Execute) -> None:
+        name = request.execution
+
+        async def send(data: str | None) -> None:
+            raise SessionLost(what="the answer was not taken", why="it has ended", how="Go on")
+
+        await request.events.send(InputRequested(name, "i", "?", False, send))
+        await request.events.send(Error(name, "WorkerDied", "", [], "WORKER_DIED", "lost"))
+
+    async with open_session(MemoryActor(end)) as world:
+        execution = await world.session.run("1", on_input=lambda prompt: "a line")
+
+        assert execution.error is not None
+        assert execution.error.code == "WORKER_DIED"
+
+
 async def test_a_callback_that_raises_ends_the_run_and_interrupts_the_code() -> None:
     async def print_for_ever(actor: MemoryActor, request: Execute) -> None:
         while True:
@@ -299,6 +318,15 @@ async def test_an_answer_that_is_no_line_is_refused_and_another_may_follow(
 
 
 # --- the rest ------------------------------------------------------------------------------------
+
+
+async def test_an_interrupt_of_what_is_no_id_is_refused_before_the_session_hears_of_it() -> None:
+    async with open_session() as world:
+        for execution in (b"e", 1, ["e"]):
+            with pytest.raises(TypeError, match="an execution's id is a str"):
+                await world.session.interrupt(execution)  # type: ignore[arg-type]
+
+        assert world.actors[0].of(Interrupt) == []
 
 
 async def test_an_interrupt_tells_what_came_of_it() -> None:

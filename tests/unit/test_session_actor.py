@@ -42,7 +42,7 @@ from pyrepl3.messages import (
 )
 from pyrepl3.session.session import Session
 from pyrepl3.session.sessions import Sessions
-from pyrepl3.transport.spawner import Spawn
+from pyrepl3.transport.spawning import Spawn
 
 Clock = trio.testing.MockClock
 TIMEOUTS = Timeouts(interrupt_grace_s=2.0, stack_dump_s=0.5, close_grace_s=1.0)
@@ -322,3 +322,21 @@ async def test_a_fault_of_our_own_fails_one_start_and_is_told_as_ours(
         assert failed.error.code == Code.INTERNAL_ERROR
         assert "failed; the others go on" in caplog.text
         nursery.cancel_scope.cancel()
+
+
+async def test_a_deadline_that_passes_in_the_moment_of_the_death_is_no_failure(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The transport closes the address behind its Died, and the alarm may ring just then.
+
+    Which of two tasks of one moment trio takes first is chance; in twenty, both orders come.
+    """
+    for _ in range(20):
+        async with open_session() as world:
+            await world.execute("a", timeout_s=1.0)
+            await trio.sleep(1.0)
+            world.address.send_nowait(Died("it was killed"))
+            world.address.close()
+            await trio.testing.wait_all_tasks_blocked()
+
+            assert await world.fate.wait() == "it was killed"

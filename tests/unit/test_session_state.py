@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -460,3 +461,85 @@ def test_at_a_death_all_who_wait_are_told_by_us_and_the_rest_by_the_transport() 
     assert world.state.phase is Phase.ENDED
     assert world.state.next_deadline() == math.inf
     assert world.state.died() == []
+
+
+# --- what is lost --------------------------------------------------------------------------------
+
+
+def test_an_interrupt_that_breaks_the_runner_says_that_the_state_is_lost() -> None:
+    world = World()
+    world.execute("a")
+    request = interrupt()
+    world.interrupt(request)
+
+    effects = world.state.broke(1, now=0.0)
+
+    assert outcomes(effects) == [(request.reply, InterruptOutcome("lost", "kill"))]
+    assert effects[-1] == KillWorker()
+
+
+def test_a_session_that_is_closed_at_once_keeps_no_state_for_an_interrupt() -> None:
+    world = World()
+    world.execute("a")
+    request = interrupt()
+    world.interrupt(request)
+    world.state.close(graceful=False, now=0.0)
+
+    effects = world.ended(1)
+
+    assert outcomes(effects) == [(request.reply, InterruptOutcome("lost", "kill"))]
+
+
+def lose_by_ladder(world: World) -> list[Effect]:
+    world.interrupt(interrupt())
+    world.wake()
+    return world.wake()
+
+
+def lose_by_break(world: World) -> list[Effect]:
+    return world.state.broke(1, now=0.0)
+
+
+def lose_by_close(world: World) -> list[Effect]:
+    return world.state.close(graceful=False, now=0.0)
+
+
+@pytest.mark.parametrize("lose", [lose_by_ladder, lose_by_break, lose_by_close])
+def test_what_waits_does_not_wait_for_a_process_that_is_killed(
+    lose: Callable[[World], list[Effect]],
+) -> None:
+    world = World()
+    world.execute("a", allow_input=True)
+    world.execute("b")
+
+    effects = lose(world)
+
+    assert list(dropped(effects)) == ["b"]
+    assert effects[-1] == KillWorker()
+    (refusal,) = world.execute("c")
+    assert isinstance(refusal, Refuse)
+    assert isinstance(refusal.error, SessionLost)
+    assert world.state.next_deadline() == math.inf
+    assert world.state.tick(now=1e9) == []
+
+
+@pytest.mark.parametrize("told_of_its_death", [False, True])
+def test_an_interrupt_of_nothing_says_that_the_state_is_lost_where_it_is(
+    told_of_its_death: bool,
+) -> None:
+    world = World()
+    world.state.close(graceful=False, now=0.0)
+    if told_of_its_death:
+        world.state.died()
+    request = interrupt()
+
+    assert world.interrupt(request) == [Settle(request.reply, InterruptOutcome("lost", "nothing"))]
+
+
+def test_a_break_that_is_not_of_the_running_job_changes_nothing() -> None:
+    world = World()
+    world.execute("a")
+    world.execute("b")
+
+    assert world.state.broke(2, now=0.0) == []
+    assert world.state.phase is Phase.OPEN
