@@ -123,7 +123,7 @@ def _path_text(value: Any) -> Any:
 def _check_path(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if value is None:
         return
-    name = f"Template.{attribute.name}"
+    name = f"{type(instance).__name__}.{attribute.name}"
     if not isinstance(value, str):
         raise _invalid(name, value, "a path is a string or a Path", "Give one of these")
     if not value or "\0" in value:
@@ -250,6 +250,14 @@ class Config:
     )
     limits: Limits = attrs.field(factory=Limits, validator=_a(Limits))
     timeouts: Timeouts = attrs.field(factory=Timeouts, validator=_a(Timeouts))
+    record_trace: str | None = attrs.field(
+        default=None, converter=_path_text, validator=_check_path
+    )
+    """A file for a recording of what the pool and its sessions do (ids and numbers, no code and no
+    output), for `pyrepl3 spec check`. It is overwritten. None: nothing is recorded.
+
+    It belongs on a local disk: the event loop writes it, in batches, and waits for each. It says
+    what happened, and does not show that the sessions which a killed service left were reaped."""
 
     def __attrs_post_init__(self) -> None:
         if not self.templates:

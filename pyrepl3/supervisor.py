@@ -13,13 +13,16 @@ Owns the wiring and nothing else: who is whose child, and who gets whose address
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
-from actors import Address, ChildSpec, RestartIntensity, Strategy, open_body_nursery
+from actors import Actor, Address, ChildSpec, RestartIntensity, Strategy, open_body_nursery
 from actors import Supervisor as ActorSupervisor
 from pyrepl3.client.leasing import Leasing
 from pyrepl3.client.session import Session
@@ -28,8 +31,14 @@ from pyrepl3.config import DEFAULT_TEMPLATE, Config, Limits, check_timeout
 from pyrepl3.messages import Lease, PoolMessage, SessionsMessage
 from pyrepl3.pool.pool import Pool
 from pyrepl3.pool.pool_statistics import PoolStatistics
+from pyrepl3.pool.pool_trace import PoolTrace
+from pyrepl3.session.session_trace import SessionTrace
 from pyrepl3.session.sessions import Sessions
-from pyrepl3.transport.spawner import Spawn, Spawner
+from pyrepl3.transport.spawner import Spawner
+from pyrepl3.transport.spawning import Spawn
+
+if TYPE_CHECKING:
+    from pyrepl3.recording import Recording, Sink
 
 SPAWNERS = "spawners"
 SESSIONS = "sessions"
@@ -46,11 +55,34 @@ class Statistics:
     pool: PoolStatistics
 
 
+def zygote_spawner(name: str, config: Config, sink: Sink | None = None) -> Spawner:
+    """What starts the workers of this template."""
+    return Spawner(
+        name=name,
+        template=config.template(name),
+        limits=config.limits_of(name),
+        zygote_start_timeout_s=config.pool.start_timeout_s,
+        on_zygote_death=None if sink is None else partial(_record_zygote_death, name, sink),
+    )
+
+
+def _record_zygote_death(template: str, sink: Sink) -> None:
+    """An action of the world in `spec/Pool.tla`, which the pool hears of session by session."""
+    sink({"of": "pool", "action": "ZygoteDies", "template": template})
+
+
 @attrs.define(eq=False)
 class Tree:
-    """The children of the root, and how each is made anew when it is restarted."""
+    """The children of the root, and how each is made anew when it is restarted.
+
+    All that comes from outside of it comes in by ``make_spawner`` and ``random``. What its actors
+    do goes to ``sink``, where there is one.
+    """
 
     config: Config
+    make_spawner: Callable[[str, Config], Actor[Address[Spawn]]] = zygote_spawner
+    random: Random = attrs.field(factory=Random)
+    sink: Sink | None = None
     root: ActorSupervisor = attrs.field(init=False)
     spawners: ActorSupervisor = attrs.field(init=False)
     pool: Pool | None = attrs.field(default=None, init=False)
@@ -66,39 +98,39 @@ class Tree:
             strategy=Strategy.ALL_FOR_ONE,
             intensity=RESTARTS,
             name="pyrepl3",
+            random=self.random.random,
         )
 
     async def _run_spawners(self, *, task_status: trio.TaskStatus[ActorSupervisor]) -> None:
+        shutdown_s = self.config.timeouts.shutdown_s
         self.spawners = ActorSupervisor(
             [
-                ChildSpec(name, self._spawner(name).run, shutdown_s=self.config.timeouts.shutdown_s)
+                ChildSpec(name, self.make_spawner(name, self.config).run, shutdown_s=shutdown_s)
                 for name in self.config.templates
             ],
             strategy=Strategy.ONE_FOR_ONE,
             intensity=RESTARTS,
             name=SPAWNERS,
+            random=self.random.random,
         )
         await self.spawners.run(task_status=task_status)
-
-    def _spawner(self, name: str) -> Spawner:
-        return Spawner(
-            name=name,
-            template=self.config.template(name),
-            limits=self.config.limits_of(name),
-            zygote_start_timeout_s=self.config.pool.start_timeout_s,
-        )
 
     async def _run_sessions(
         self, *, task_status: trio.TaskStatus[Address[SessionsMessage]]
     ) -> None:
-        await Sessions(self.config, self._spawner_address).run(task_status=task_status)
+        sessions = Sessions(self.config, self._spawner_address, self._session_trace)
+        await sessions.run(task_status=task_status)
+
+    def _session_trace(self, session: str) -> SessionTrace | None:
+        return None if self.sink is None else SessionTrace(self.sink, session)
 
     def _spawner_address(self, name: str) -> Address[Spawn]:
         address: Address[Spawn] = self.spawners.address(name)
         return address
 
     async def _run_pool(self, *, task_status: trio.TaskStatus[Address[PoolMessage]]) -> None:
-        self.pool = Pool(self.config, self.root.address(SESSIONS))
+        trace = None if self.sink is None else PoolTrace(self.sink)
+        self.pool = Pool(self.config, self.root.address(SESSIONS), self.random, trace)
         await self.pool.run(task_status=task_status)
 
     def _stop_pool(self) -> None:
@@ -141,12 +173,17 @@ class Supervisor:
             self.config.limits_of(template), cwd=cwd, env=env, limits=limits
         )
         lease = await self._leasing.acquire(template, acquire_timeout_s)
+        # None while there is none to give back: a lease is given back once, also where the next
+        # acquisition fails or is cancelled.
+        held: Lease | None = lease
 
         async def renew() -> Lease:
-            nonlocal lease
-            await self._leasing.release(lease, used=True)
-            lease = await self._leasing.acquire(template, acquire_timeout_s)
-            return lease
+            nonlocal held
+            if held is not None:
+                lost, held = held, None
+                await self._leasing.release(lost, used=True)
+            held = await self._leasing.acquire(template, acquire_timeout_s)
+            return held
 
         session = Session(lease, settings, renew)
         try:
@@ -155,7 +192,8 @@ class Supervisor:
         finally:
             used = session.touched
             session.end()
-            await self._leasing.release(lease, used=used)  # noqa: ASYNC102  # shielded and bounded inside
+            if held is not None:
+                await self._leasing.release(held, used=used)  # noqa: ASYNC102  # shielded and bounded inside
 
     def statistics(self) -> Statistics:
         """How the service stands now, as a frozen object."""
@@ -170,7 +208,8 @@ async def open_supervisor(config: Config | None = None) -> AsyncGenerator[Superv
     An exception of the block leaves it as it is. When the block ends, also by cancellation, every
     process, descriptor and task of the service ends with it, in bounded time.
 
-    Raises RuntimeError outside of trio.
+    Raises RuntimeError outside of trio, and ConfigInvalid when nothing can be recorded into
+    ``Config.record_trace``.
     """
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError(
@@ -178,7 +217,31 @@ async def open_supervisor(config: Config | None = None) -> AsyncGenerator[Superv
             "A program of asyncio can run trio in a thread: await asyncio.to_thread(trio.run, main)"
         )
     config = config or Config()
-    tree = Tree(config)
+    with _open_recording(config) as recording:
+        sink = None if recording is None else recording.write
+        tree = Tree(config, partial(zygote_spawner, sink=sink), sink=sink)
+        async with open_tree(tree) as supervisor:
+            try:
+                yield supervisor
+            finally:
+                if recording is not None:
+                    recording.flush()  # whatever comes of the shutdown, all before it is kept
+
+
+@contextmanager
+def _open_recording(config: Config) -> Iterator[Recording | None]:
+    if config.record_trace is None:
+        yield None
+        return
+    from pyrepl3.recording import open_recording  # who does not record pays nothing, imports too
+
+    with open_recording(config.record_trace, config) as recording:
+        yield recording
+
+
+@asynccontextmanager
+async def open_tree(tree: Tree) -> AsyncGenerator[Supervisor]:
+    """`open_supervisor`, of a tree that its caller has made."""
     async with open_body_nursery() as nursery:
         await nursery.start(tree.root.run)
-        yield Supervisor(config, tree)
+        yield Supervisor(tree.config, tree)

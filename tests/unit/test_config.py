@@ -217,3 +217,13 @@ def test_a_path_may_be_a_path_object() -> None:
     template = Template(python=Path("/usr/bin/python3"), cwd=Path("/tmp"))
 
     assert (template.python, template.cwd) == ("/usr/bin/python3", "/tmp")
+
+
+def test_nothing_is_recorded_unless_a_file_is_named() -> None:
+    assert Config().record_trace is None
+    assert Config(record_trace=Path("/tmp/trace")).record_trace == "/tmp/trace"
+
+
+@pytest.mark.parametrize("path", [3, "", "tra\0ce", b"/tmp/trace", True])
+def test_a_recordings_path_is_text(path: Any) -> None:
+    assert_refused(lambda: Config(record_trace=path), "Config.record_trace")
