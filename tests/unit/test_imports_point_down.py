@@ -15,6 +15,8 @@ PURE = [
     "pyrepl3/client/execution.py",
     "pyrepl3/client/settings.py",
     "pyrepl3/config.py",
+    "pyrepl3/conformance/tlc_config.py",
+    "pyrepl3/conformance/tlc_messages.py",
     "pyrepl3/errors.py",
     "pyrepl3/events.py",
     "pyrepl3/pool/breaker.py",
@@ -126,7 +128,7 @@ def test_what_decides_waits_for_nothing_and_reads_no_clock(name: str) -> None:
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_each_layer_imports_only_those_below_it(layer: str) -> None:
-    above = set(LAYERS[LAYERS.index(layer) + 1 :]) | {"supervisor", "cli"}
+    above = set(LAYERS[LAYERS.index(layer) + 1 :]) | {"supervisor", "conformance", "cli"}
     wrong = [
         f"{path.name} imports {module}"
         for path in sources(f"pyrepl3/{layer}")
@@ -154,6 +156,28 @@ def test_only_the_command_imports_the_command() -> None:
         path.name
         for path in outside
         if "pyrepl3.cli" in {m[:11] for m in imported(path) if m[11:12] in ("", ".")}
+    ]
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", named(sources("pyrepl3/conformance")))
+def test_conformance_is_checked_without_the_service(name: str) -> None:
+    """A recording, the names of its actions and the specs are all that it takes."""
+    allowed = ("pyrepl3.pool.pool_trace", "pyrepl3.session.session_trace")
+    modules = {m for m in imported(ROOT / name) if not m.startswith(allowed)}
+    service = {*LAYERS, "supervisor", "cli"}
+
+    assert "trio" not in roots(ROOT / name)
+    assert not {m for m in modules if m.startswith("pyrepl3.") and m.split(".")[1] in service}
+
+
+def test_only_the_command_imports_conformance() -> None:
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in sources("pyrepl3")
+        if not {"cli", "conformance"} & set(path.parts)
+        and any(module.startswith("pyrepl3.conformance") for module in imported(path))
     ]
 
     assert wrong == []

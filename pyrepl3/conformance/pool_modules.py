@@ -1,0 +1,157 @@
+"""What a pool recorded, as the module that `spec/traces/PoolTrace.tla` extends.
+
+Pure: events in, TLA+ out. Owns how the names of a recording become those of the spec; must not
+judge: an event that makes no sense becomes an action that the spec does not allow.
+
+A session's id is never used twice in a pool. The spec has slots, of which a session has the least
+that is free, and an epoch that tells it from others of its slot: the number of its start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from pyrepl3.conformance.tla_values import definitions, tla
+
+POOL_RUNS = "PoolRuns"
+"""The module's name. A definition there is evaluated once, and a constant of a configuration
+wherever it is used."""
+NOWHERE = 0
+"""The slot and epoch of a session that was never started."""
+
+POOL_CONFIG = """\
+SPECIFICATION TraceSpec
+CONSTANTS
+    Slots <- RecordedSlots
+    None = None
+    Templates = {}
+    Waiters = {}
+    Patient = {}
+    Epochs = {}
+    MinIdle = 0
+    MostSpare = 0
+    MaxSessions = 0
+    BreakerFailures = 0
+INVARIANTS
+    CapacityIsKept
+    EveryProcessIsCounted
+    NoUsedSessionIsIdle
+    ACancelledCallerOwnsNothing
+    AnOpenBreakerKeepsNobodyWaiting
+    AfterShutdownNothingIsLeft
+"""
+"""TLC's configuration for any recording. The numbers that a pool was configured with stand in the
+recording itself; the sets that only a search needs are empty. The invariants are those that are
+cheap to ask at the real size, of hundreds of sessions."""
+
+
+def pool_module(
+    runs: Sequence[Sequence[Mapping[str, Any]]],
+    *,
+    whole: Sequence[bool] | None = None,
+    after: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """The module for these runs: each the events of one pool, its `Open` first.
+
+    The event at index n of a run is the n-th of its actions, as TLA+ counts from 1. ``whole``
+    tells of each run whether it was recorded to its end (None: all were); one that was cut may
+    end between an action and its effects. Each run goes on from the events ``after`` which it
+    comes, that are not in the module.
+    """
+    lines = [f"---- MODULE {POOL_RUNS} ----", "EXTENDS Naturals, Sequences"]
+    names: list[str] = []
+    slots = 1
+    begun = _Translation.of(runs[0][0]) if after else None
+    for event in after:
+        assert begun is not None
+        begun.action(event)
+    ends = [True] * len(runs) if whole is None else whole
+    for number, (run, has_end) in enumerate(zip(runs, ends, strict=True), start=1):
+        names.append(f"Run_{number}")
+        translation = _Translation.of(run[0]) if begun is None else begun.copy()
+        actions = [translation.action(event) for event in run[1:]]
+        slots = max(slots, translation.highest)
+        lines.append(definitions(f"Actions_{number}", actions))
+        lines.append(f"{names[-1]} == {_run(run[0], f'Actions_{number}', whole=has_end)}")
+    lines.append(f"Runs == <<{', '.join(names)}>>")
+    lines.append(f"RecordedSlots == 1 .. {slots}")
+    lines.append("====\n")
+    return "\n".join(lines)
+
+
+def _run(opened: Mapping[str, Any], actions: str, *, whole: bool) -> str:
+    config = tla(
+        {
+            "min_idle": opened["min_idle"],
+            # The demand decides how many there are; no more than there is room for.
+            "most_spare": opened["max_sessions"],
+            "max_sessions": opened["max_sessions"],
+            "breaker_failures": opened["breaker_failures"],
+        }
+    )
+    templates = "{" + ", ".join(map(tla, opened["templates"])) + "}"
+    fields = f"config |-> {config}, templates |-> {templates}, whole |-> {tla(whole)}"
+    return f"[{fields}, actions |-> {actions}]"
+
+
+@attrs.define
+class _Translation:
+    """The names of one pool's sessions, as they come and go."""
+
+    free: list[int]
+    epoch: int = 0
+    highest: int = 1
+    live: int = 0
+    waiting: int = 0
+    places: dict[str, tuple[int, int]] = attrs.field(factory=dict)
+    """The slot and epoch of every session there ever was: a late event may be about any."""
+
+    @classmethod
+    def of(cls, opened: Mapping[str, Any]) -> _Translation:
+        # More than may live: one that is too many gets a slot, and the spec's refusal.
+        return cls(free=list(range(1, opened["max_sessions"] + 2)))
+
+    def copy(self) -> _Translation:
+        """Another one that has come as far."""
+        return attrs.evolve(self, free=list(self.free), places=dict(self.places))
+
+    def action(self, event: Mapping[str, Any]) -> dict[str, object]:
+        """One event in the spec's names."""
+        # What the world did to several sessions at once was not counted by the pool.
+        self.live = event.get("live", self.live)
+        self.waiting = event.get("waiting", self.waiting)
+        action: dict[str, object] = {
+            "action": event["action"],
+            "live": self.live,
+            "waiting": self.waiting,
+        }
+        for name in ("waiter", "template"):
+            if name in event:
+                action[name] = event[name]
+        if "session" in event:
+            action["slot"], action["epoch"] = self._place(event["action"], event["session"])
+        return action
+
+    def _place(self, action: str, session: str) -> tuple[int, int]:
+        if action == "Start" and self.free:
+            self.epoch += 1
+            slot = min(self.free)
+            self.free.remove(slot)
+            self.highest = max(self.highest, slot)
+            self.places[session] = (slot, self.epoch)
+        place = self.places.get(session, (NOWHERE, NOWHERE))
+        if action in ("StartFailed", "SessionEnded") and place[0] not in (*self.free, NOWHERE):
+            self.free.append(place[0])
+        return place
+
+
+def pool_actions(runs: Iterable[Sequence[Mapping[str, Any]]]) -> dict[str, int]:
+    """How often each recorded action is in these runs."""
+    counts: dict[str, int] = {}
+    for run in runs:
+        for event in run[1:]:
+            counts[event["action"]] = counts.get(event["action"], 0) + 1
+    return counts

@@ -1,0 +1,66 @@
+"""What each recorded action tells beside its name.
+
+Data only. A test holds it to the enums of the recorders, and to what they record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def _fields(text: str) -> Mapping[str, tuple[str, ...]]:
+    return {action: tuple(fields) for action, *fields in map(str.split, text.strip().splitlines())}
+
+
+POOL_FIELDS = _fields("""
+    Acquire waiter template
+    Cancel waiter
+    Release session waiter
+    TakeBack session waiter
+    StartSucceeded session
+    StartFailed session
+    SessionDied session
+    SessionEnded session
+    ShutDown
+    TimeOut waiter
+    Expire session
+    Retry template
+    HandOver waiter session
+    Refuse waiter
+    Start session template
+    Stop session
+    ZygoteDies template
+""")
+"""And `live` and `waiting`, which all but ZygoteDies have: that one is the world's, and the
+spawners see it."""
+
+SESSION_FIELDS = _fields("""
+    Execute job execution reads timed
+    Query job timed
+    Refuse reason
+    AnswerInput execution
+    Interrupt execution reply patient
+    Abandon execution
+    Narrow queued
+    Close graceful
+    Ended job
+    Broke job
+    Died
+    DeadlinePassed job
+    GracePassed
+    DumpPassed
+    CloseGracePassed
+    Hand job
+    Drop job
+    Postpone job reply
+    Join job reply
+    Signal job reply
+    Settle reply outcome
+    DumpStack
+    KillWorker
+    ShutWorkerDown
+""")
+
+TRUTHS = frozenset({"reads", "timed", "patient", "graceful"})
+NUMBERS = frozenset({"waiter", "job", "reply", "queued"})
+"""Fields whose values are that; those of all others are names."""

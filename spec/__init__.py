@@ -1,0 +1,1 @@
+"""The formal model, and the developers' tool around it: ``python -m spec``."""
