@@ -7,11 +7,14 @@ the time that its import takes) is not used. Must not run anything.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 
 STANDARD_INPUT = "-"
-COMMANDS = ("run", "doctor", "help")
+COMMANDS = ("run", "doctor", "spec", "help")
+RECORD = "--record-trace"
+SPEC_CHECK = "pyrepl3 spec check TRACE... [--json] [--min-coverage PERCENT] [--keep DIR]"
 
 
 class UsageError(Exception):
@@ -33,13 +36,20 @@ class ShowVersion:
     """``--version``."""
 
 
+@attrs.frozen(kw_only=True)
+class _Runs:
+    """What runs code, and may record what the service does for it."""
+
+    record_trace: str | None = None
+
+
 @attrs.frozen
-class Interact:
+class Interact(_Runs):
     """No arguments: a REPL on a terminal; otherwise what comes in is a program."""
 
 
 @attrs.frozen
-class RunCode:
+class RunCode(_Runs):
     """``-c CODE``."""
 
     code: str
@@ -47,14 +57,14 @@ class RunCode:
 
 
 @attrs.frozen
-class RunInput:
+class RunInput(_Runs):
     """``-``: the program is the standard input."""
 
     arguments: tuple[str, ...]
 
 
 @attrs.frozen
-class RunFile:
+class RunFile(_Runs):
     """``run FILE``."""
 
     path: str
@@ -68,7 +78,25 @@ class Doctor:
     as_json: bool
 
 
-Command = ShowHelp | ShowVersion | Interact | RunCode | RunInput | RunFile | Doctor
+@attrs.frozen
+class ShowSpecHelp:
+    """``spec --help``."""
+
+
+@attrs.frozen(kw_only=True)
+class SpecCheck:
+    """``spec check TRACE...``."""
+
+    recordings: tuple[str, ...]
+    as_json: bool = False
+    min_coverage: float | None = None
+    """In percent."""
+    keep: str | None = None
+    """A directory for what TLC was given."""
+
+
+Run = Interact | RunCode | RunInput | RunFile
+Command = ShowHelp | ShowVersion | Run | Doctor | ShowSpecHelp | SpecCheck
 
 
 def parse(words: Sequence[str]) -> Command:
@@ -76,6 +104,35 @@ def parse(words: Sequence[str]) -> Command:
 
     Raises UsageError.
     """
+    record_trace, rest = _recording(words)
+    command = _command(rest)
+    if record_trace is None:
+        return command
+    if not isinstance(command, Run) or command.record_trace is not None:
+        raise UsageError(f"{RECORD} cannot be given here", f"pyrepl3 {RECORD} FILE run script.py")
+    return attrs.evolve(command, record_trace=record_trace)
+
+
+def _recording(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The file to record into, where the words begin with one, and the words after it."""
+    if not words or words[0].partition("=")[0] != RECORD:
+        return None, list(words)
+    path, rest = _value_of(RECORD, words, f"pyrepl3 {RECORD} FILE run script.py")
+    return path, rest
+
+
+def _value_of(option: str, words: Sequence[str], how: str) -> tuple[str, list[str]]:
+    """What follows an option, as a word of its own or behind ``=``, and the words after that."""
+    _, joined, value = words[0].partition("=")
+    rest = list(words[1:])
+    if not joined:
+        value = rest.pop(0) if rest else ""
+    if not value:
+        raise UsageError(f"{option} needs a value", how)
+    return value, rest
+
+
+def _command(words: list[str]) -> Command:
     if not words:
         return Interact()
     first, *rest = words
@@ -94,6 +151,10 @@ def parse(words: Sequence[str]) -> Command:
         return _file(rest)
     if first == "doctor":
         return _doctor(rest)
+    if first == "spec":
+        return _spec(rest)
+    if first.partition("=")[0] == RECORD:
+        raise UsageError(f"{RECORD} is there twice", "one file takes all that is recorded")
     raise _unknown(first)
 
 
@@ -103,7 +164,8 @@ def _code(rest: list[str]) -> RunCode:
     return RunCode(rest[0], tuple(rest[1:]))
 
 
-def _file(rest: list[str]) -> Command:
+def _file(words: list[str]) -> Command:
+    record_trace, rest = _recording(words)
     if rest and rest[0] in ("-h", "--help"):
         return ShowHelp()
     if rest and rest[0] == "--":
@@ -118,8 +180,8 @@ def _file(rest: list[str]) -> Command:
         raise UsageError("run needs the file to run", "pyrepl3 run script.py [ARGUMENT...]")
     path, *arguments = rest
     if path == STANDARD_INPUT:
-        return RunInput(tuple(arguments))
-    return RunFile(path, tuple(arguments))
+        return RunInput(tuple(arguments), record_trace=record_trace)
+    return RunFile(path, tuple(arguments), record_trace=record_trace)
 
 
 def _doctor(rest: list[str]) -> Command:
@@ -132,6 +194,55 @@ def _doctor(rest: list[str]) -> Command:
         else:
             raise UsageError(f"doctor does not know {word}", "pyrepl3 doctor [--json]")
     return Doctor(as_json)
+
+
+def _spec(words: list[str]) -> Command:
+    if not words:
+        raise UsageError("spec needs what to do", SPEC_CHECK)
+    first, *rest = words
+    if first in ("-h", "--help", "help"):
+        return ShowSpecHelp()
+    if first != "check":
+        raise UsageError(f"spec does not know {first!r}", SPEC_CHECK)
+    return _spec_check(rest)
+
+
+def _spec_check(rest: list[str]) -> Command:
+    recordings: list[str] = []
+    options: dict[str, Any] = {}
+    while rest:
+        word = rest[0]
+        option = word.partition("=")[0]
+        if word in ("-h", "--help"):
+            return ShowSpecHelp()
+        if word == "--":
+            recordings.extend(rest[1:])
+            break
+        if word == "--json":
+            options["as_json"], rest = True, rest[1:]
+        elif option == "--min-coverage":
+            value, rest = _value_of(option, rest, SPEC_CHECK)
+            options["min_coverage"] = _percent(value)
+        elif option == "--keep":
+            options["keep"], rest = _value_of(option, rest, SPEC_CHECK)
+        elif word.startswith("-"):
+            raise UsageError(f"spec check does not know {word}", SPEC_CHECK)
+        else:
+            recordings.append(word)
+            rest = rest[1:]
+    if not recordings:
+        raise UsageError("spec check needs a recording", SPEC_CHECK)
+    return SpecCheck(recordings=tuple(recordings), **options)
+
+
+def _percent(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise UsageError(f"--min-coverage is a percentage, and {text!r} is none", SPEC_CHECK)
+    return value
 
 
 def _unknown(word: str) -> UsageError:

@@ -57,11 +57,20 @@ def _serve(command: arguments.Command) -> int:
             from pyrepl3.cli.prompt_loop import interact
 
             gc.enable()
-            return interact()
+            return interact(command.record_trace)
+        case arguments.ShowSpecHelp():
+            from pyrepl3.cli.texts import SPEC_HELP
+
+            return _print(SPEC_HELP)
+        case arguments.SpecCheck():
+            from pyrepl3.cli.spec_check import check
+
+            gc.enable()
+            return check(command)
     return _run(command)
 
 
-def _run(command: arguments.Command) -> int:
+def _run(command: arguments.Run) -> int:
     from pyrepl3.cli import programs
 
     read: Callable[[], programs.Program]
@@ -85,7 +94,7 @@ def _run(command: arguments.Command) -> int:
 
     gc.freeze()
     gc.enable()
-    return trio.run(run_program, program)
+    return trio.run(run_program, program, command.record_trace)
 
 
 def _print(text: str) -> int:

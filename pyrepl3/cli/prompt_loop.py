@@ -35,17 +35,17 @@ _BARE_EXIT = re.compile(r"\s*(exit|quit)\s*")
 _CALL_QUITTER = "{0}() if type({0}).__name__ == 'Quitter' else {0}"
 
 
-def interact() -> int:
+def interact(record_trace: str | None) -> int:
     """Serve the terminal until its user leaves; the exit status."""
-    return trio.run(_interact)
+    return trio.run(_interact, record_trace)
 
 
-async def _interact() -> int:
+async def _interact(record_trace: str | None) -> int:
     status: int | None = None
     with trio.open_signal_receiver(*caught_signals()) as numbers, trio.CancelScope() as scope:
         signals = PromptSignals(scope)
         with Pictures.open() as pictures:
-            loop = _PromptLoop(signals, Conversation(pictures), pictures)
+            loop = _PromptLoop(signals, Conversation(pictures), pictures, record_trace)
             status = await loop.run(numbers)
     if signals.ended_by is not None:
         return 128 + signals.ended_by
@@ -59,6 +59,7 @@ class _PromptLoop:
     signals: PromptSignals
     conversation: Conversation
     pictures: Pictures
+    record_trace: str | None
     editor: LineEditor = attrs.field(factory=LineEditor)
     _pieces: int = attrs.field(default=0, init=False)
 
@@ -68,7 +69,7 @@ class _PromptLoop:
         greeted = False
         async with open_body_nursery() as nursery:
             await nursery.start(self.signals.run, numbers)
-            async with open_service() as service:
+            async with open_service(self.record_trace) as service:
                 while status is None:
                     status = await self._use_session(service, greet=not greeted)
                     greeted = True

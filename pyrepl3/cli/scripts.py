@@ -32,17 +32,17 @@ class PlainDisplays:
             await standard_output.write("stdout", text + "\n")
 
 
-async def run_program(program: Program) -> int:
+async def run_program(program: Program, record_trace: str | None) -> int:
     """Run it; the exit status that python would have.
 
-    Raises PyreplError when no session can be started.
+    Raises PyreplError when no session can be started, or nothing recorded into ``record_trace``.
     """
     status = FAILED
     with trio.open_signal_receiver(*caught_signals()) as numbers, trio.CancelScope() as scope:
         signals = ProgramSignals(scope)
         async with open_body_nursery() as nursery:
             await nursery.start(signals.run, numbers)
-            async with open_service() as service, service.session() as session:
+            async with open_service(record_trace) as service, service.session() as session:
                 status = await _ProgramRun(session, program, signals).run()
     return status if signals.ended_by is None else 128 + signals.ended_by
 

@@ -15,7 +15,7 @@ START_TIMEOUT_S = 60.0
 """A command waits for its one session rather longer than a service would."""
 
 
-def command_config() -> Config:
+def command_config(record_trace: str | None = None) -> Config:
     """The caller's environment and directory; no deadline, no limit of output or memory."""
     return Config(
         # One session at most: nothing is started that a command would only have to end.
@@ -33,13 +33,14 @@ def command_config() -> Config:
             open_files=None,
             code_bytes=CODE_BYTES,
         ),
+        record_trace=record_trace,
     )
 
 
 @asynccontextmanager
-async def open_service() -> AsyncGenerator[Supervisor]:
+async def open_service(record_trace: str | None = None) -> AsyncGenerator[Supervisor]:
     """Run the supervisor for the length of the block."""
-    async with open_supervisor(command_config()) as supervisor:
+    async with open_supervisor(command_config(record_trace)) as supervisor:
         yield supervisor
 
 

@@ -9,7 +9,11 @@ Usage:
   pyrepl3 run FILE [ARGUMENT...]   run a script
   pyrepl3 - [ARGUMENT...]          run the standard input
   pyrepl3 doctor [--json]          what this machine offers, and whether sessions start
+  pyrepl3 spec check TRACE...      hold a recording of the service to its specification
   pyrepl3 --help | --version
+
+  pyrepl3 --record-trace FILE ...  any of the first four: record what the service does for it.
+                                   pyrepl3 spec --help tells more
 
 Try:
   pyrepl3 -c 'import sys; print(sys.argv)' one two
@@ -36,6 +40,34 @@ behind end with it, and `await` works at the top level.
 Exit status: python's. 0; 1 after an uncaught exception; what sys.exit() was given; 2 for a command
 line that cannot be understood, or a file that cannot be read; 130 after Ctrl-C; 128 + N when
 signal N ended the script.
+"""
+
+SPEC_HELP = """\
+The service's pool and sessions are specified in TLA+, and a recording of what they really did can
+be held to that: TLC, the model checker, says whether the specification allows every step of it.
+
+Usage:
+  pyrepl3 spec check TRACE... [--json] [--min-coverage PERCENT] [--keep DIR]
+
+Make a recording:
+  pyrepl3 --record-trace trace.ndjson -c 'print(1)'          by the command
+  pyrepl3.Config(record_trace="trace.ndjson")                by a program of yours
+
+Check it:
+  python -m pip install 'pyrepl3[spec]'                      once: TLC, and a Java to run it
+  pyrepl3 spec check trace.ndjson
+
+A recording holds ids and numbers only, never code or output. One that stops in the middle, because
+the service was killed or its disk was full, is a beginning, and is checked as that. Several are
+checked faster together than one by one.
+
+Options:
+  --json                   the verdict as JSON
+  --min-coverage PERCENT   fail also when the recordings took fewer of the specs' actions than that
+  --keep DIR               keep there what TLC was given, and what it wrote
+
+Exit status: 0 accepted; 1 rejected, or covered too little; 2 for a command line that cannot be
+understood, a file that is no recording or has nothing in it, or where TLC is missing.
 """
 
 BANNER = """\

@@ -3,6 +3,7 @@
 import pytest
 
 from pyrepl3.cli.arguments import (
+    RECORD,
     Command,
     Doctor,
     Interact,
@@ -10,7 +11,9 @@ from pyrepl3.cli.arguments import (
     RunFile,
     RunInput,
     ShowHelp,
+    ShowSpecHelp,
     ShowVersion,
+    SpecCheck,
     UsageError,
     parse,
 )
@@ -57,6 +60,76 @@ def test_words_are_understood(words: list[str], expected: Command) -> None:
     ],
 )
 def test_what_is_not_understood_says_how_it_could_be(words: list[str], what: str, how: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(words)
+
+    assert what in caught.value.what
+    assert how in caught.value.how
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([RECORD, "t"], Interact(record_trace="t")),
+        ([RECORD, "t", "-c", "1", RECORD], RunCode("1", (RECORD,), record_trace="t")),
+        ([f"{RECORD}=t", "-"], RunInput((), record_trace="t")),
+        ([RECORD, "t", "run", "a.py"], RunFile("a.py", (), record_trace="t")),
+        (["run", RECORD, "t", "a.py", "x"], RunFile("a.py", ("x",), record_trace="t")),
+        (["run", f"{RECORD}=t", "--", "-a.py"], RunFile("-a.py", (), record_trace="t")),
+        (["run", RECORD, "t", "-"], RunInput((), record_trace="t")),
+        (["run", "a.py", RECORD, "t"], RunFile("a.py", (RECORD, "t"))),
+    ],
+)
+def test_what_runs_code_may_record(words: list[str], expected: Command) -> None:
+    assert expected == parse(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["spec", "--help"], ShowSpecHelp()),
+        (["spec", "help"], ShowSpecHelp()),
+        (["spec", "check", "-h"], ShowSpecHelp()),
+        (["spec", "check", "t"], SpecCheck(recordings=("t",))),
+        (["spec", "check", "t", "u", "--json"], SpecCheck(recordings=("t", "u"), as_json=True)),
+        (
+            ["spec", "check", "--min-coverage", "95", "t", "--keep", "d"],
+            SpecCheck(recordings=("t",), min_coverage=95, keep="d"),
+        ),
+        (
+            ["spec", "check", "--min-coverage=99.5%", "--keep=d", "--", "--json"],
+            SpecCheck(recordings=("--json",), min_coverage=99.5, keep="d"),
+        ),
+    ],
+)
+def test_recordings_are_checked(words: list[str], expected: Command) -> None:
+    assert expected == parse(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "how"),
+    [
+        ([RECORD], "needs a value", "FILE"),
+        ([RECORD, "", "-c", "1"], "needs a value", "FILE"),
+        ([f"{RECORD}="], "needs a value", "FILE"),
+        ([RECORD, "t", "doctor"], "cannot be given here", "run script.py"),
+        ([RECORD, "t", "--help"], "cannot be given here", "run script.py"),
+        ([RECORD, "t", RECORD, "u"], "twice", "one file"),
+        ([RECORD, "t", "run", RECORD, "u", "a.py"], "cannot be given here", "run script.py"),
+        (["run", RECORD, "t"], "run needs", "script.py"),
+        (["spec"], "spec needs", "spec check TRACE"),
+        (["spec", "chek"], "'chek'", "spec check TRACE"),
+        (["spec", "check"], "needs a recording", "spec check TRACE"),
+        (["spec", "check", "--xml", "t"], "--xml", "--json"),
+        (["spec", "check", "t", "--keep"], "--keep needs", "--keep DIR"),
+        (["spec", "check", "t", "--min-coverage", "all"], "'all' is none", "PERCENT"),
+        (["spec", "check", "t", "--min-coverage", "101"], "'101' is none", "PERCENT"),
+        (["spec", "check", "t", "--min-coverage=nan"], "'nan' is none", "PERCENT"),
+    ],
+)
+def test_what_cannot_be_recorded_or_checked_says_how_it_could_be(
+    words: list[str], what: str, how: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         parse(words)
 
