@@ -116,18 +116,18 @@ def run_task(task: Task) -> Tally:
 
 @contextmanager
 def _guarded() -> Iterator[None]:
-    """Raises Stuck within the block, when that takes too long."""
+    """Raises Stuck within the block, when that takes too long. An alarm that was set stays set."""
 
     def raise_stuck(number: int, frame: FrameType | None) -> None:
         raise Stuck(f"{STUCK_S:g} s were not enough")
 
     previous = signal.signal(signal.SIGALRM, raise_stuck)
-    signal.setitimer(signal.ITIMER_REAL, STUCK_S)
+    left_s, _ = signal.setitimer(signal.ITIMER_REAL, STUCK_S)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_REAL, left_s)
 
 
 def run_all(task: Task, jobs: int) -> Iterator[Tally]:
