@@ -229,7 +229,9 @@ SessionDied(s) ==
     /\ sessions' = [sessions EXCEPT
                        ![s].phase = "stopping",
                        ![s].owner = None]
-    /\ UNCHANGED <<processes, callers, queue, breakers, shutting, config>>
+    \* A mark only on what is there to use all the same: it costs no states.
+    /\ processes' = [processes EXCEPT ![s].mourned = sessions'[s].phase # "stopping"]
+    /\ UNCHANGED <<callers, queue, breakers, shutting, config>>
 
 \* It is reaped: its place is free. StartSucceeded is told before this.
 SessionEnded(s) ==
@@ -304,7 +306,8 @@ Start(t, s, e) ==
     /\ Fresh(s, e)
     /\ sessions' = With(sessions, s, [template |-> t, phase |-> "starting", owner |-> None,
                                       epoch |-> e, stale |-> FALSE])
-    /\ processes' = With(processes, s, [template |-> t, state |-> "starting", used |-> FALSE])
+    /\ processes' = With(processes, s, [template |-> t, state |-> "starting", used |-> FALSE,
+                                        mourned |-> FALSE])
     /\ UNCHANGED <<callers, queue, breakers, shutting, config>>
 
 Stop(s) ==
@@ -459,7 +462,7 @@ TypesAreRight ==
           sessions[s] \in [template : Templates, owner : Waiters \cup {None}, epoch : Epochs,
                            phase : {"starting", "idle", "leased", "unwanted", "stopping"}, stale : BOOLEAN]
     /\ \A s \in DOMAIN processes :
-          processes[s] \in [template : Templates, used : BOOLEAN,
+          processes[s] \in [template : Templates, used : BOOLEAN, mourned : BOOLEAN,
                             state : {"starting", "failed", "ready", "dead", "ended"}]
     /\ \A w \in DOMAIN callers :
           callers[w] \in [state : {"waiting", "gone", "given", "using"}, template : Templates,
@@ -490,6 +493,10 @@ EveryProcessIsCounted == DOMAIN processes = DOMAIN sessions
 
 NoUsedSessionIsIdle ==
     \A s \in DOMAIN sessions : sessions[s].phase = "idle" => ~processes[s].used
+
+\* The pool was told of its death: from then on it is nobody's, and for nobody.
+NothingKnownDeadIsThereToUse ==
+    \A s \in DOMAIN processes : ~processes[s].mourned
 
 OnlyWhatWasReadyIsThereToUse ==
     \A s \in DOMAIN sessions : sessions[s].phase \in {"idle", "leased"}
@@ -524,6 +531,11 @@ OnlyAnIdleSessionIsHandedOut ==
     [][\A s \in DOMAIN sessions \cap DOMAIN sessions' :
           sessions[s].owner = None /\ sessions'[s].owner # None
               => sessions[s].phase = "idle" /\ ~processes[s].used]_vars
+
+ASuccessForgivesAll ==
+    [][\A s \in DOMAIN sessions \cap DOMAIN sessions' :
+          sessions[s].phase = "starting" /\ sessions'[s].phase = "idle"
+              => breakers'[sessions[s].template] = Closed]_vars
 
 StoppingIsForGood ==
     [][\A s \in Stopping : s \in DOMAIN sessions' => sessions'[s].phase = "stopping"]_vars
