@@ -42,15 +42,16 @@ def check(command: SpecCheck) -> int:
 
 
 def covers_enough(verdict: Verdict, min_coverage: float | None) -> bool:
-    """Whether the coverage is what was asked for."""
-    return min_coverage is None or verdict.coverage_percent >= min_coverage
+    """Whether the coverage is what was asked for; that of a rejected recording is nothing."""
+    return min_coverage is None or (verdict.coverage_percent or 0.0) >= min_coverage
 
 
 def as_json(verdict: Verdict) -> str:
     """The whole verdict as one object."""
+    percent = verdict.coverage_percent
     report = {
         "accepted": verdict.accepted,
-        "coverage_percent": round(verdict.coverage_percent, 1),
+        "coverage_percent": None if percent is None else round(percent, 1),
         **attrs.asdict(verdict),
     }
     return json.dumps(report, indent=2) + "\n"
@@ -63,10 +64,10 @@ def as_text(verdict: Verdict, min_coverage: float | None) -> str:
     for spec in verdict.specs:
         if spec.rejection is not None:
             lines += ["", *_rejection(spec.spec, spec.rejection)]
-    lines += ["", *_coverage(verdict)]
-    if not covers_enough(verdict, min_coverage):
-        lines += [f"That is less than the {min_coverage:g} % that were asked for."]
-    if verdict.accepted:
+    if verdict.coverage_percent is not None:
+        lines += ["", *_coverage(verdict, verdict.coverage_percent)]
+        if not covers_enough(verdict, min_coverage):
+            lines += [f"That is less than the {min_coverage:g} % that were asked for."]
         lines += ["", "Accepted: the specification allows every step of what was recorded."]
     return "\n".join(lines) + "\n"
 
@@ -106,16 +107,14 @@ def _allowed(rejection: Rejection) -> str:
     return _listed(rejection.allowed) or "nothing"
 
 
-def _coverage(verdict: Verdict) -> list[str]:
+def _coverage(verdict: Verdict, percent: float) -> list[str]:
     lines = ["How often each action was taken:"]
     for spec in verdict.specs:
         counts = [f"{action} {times}" for action, times in spec.taken.items()]
         lines += _wrapped(f"{spec.spec}: " + _listed(counts), indent="  ")
     actions = sum(len(spec.taken) for spec in verdict.specs)
     missing = [f"{spec.spec}.{action}" for spec in verdict.specs for action in spec.never_taken]
-    lines.append(
-        f"Coverage: {actions - len(missing)} of {actions} actions, {verdict.coverage_percent:.0f} %"
-    )
+    lines.append(f"Coverage: {actions - len(missing)} of {actions} actions, {percent:.0f} %")
     if missing:
         lines += _wrapped("never: " + _listed(missing), indent="  ")
     return lines

@@ -19,13 +19,12 @@ from typing import Any, BinaryIO
 
 import attrs
 
+from pyrepl3.conformance.event_shapes import complaint
+from pyrepl3.conformance.vocabulary import OPEN, POOL
 from pyrepl3.recording import FORMAT_VERSION
 
 LINE_BYTES = 2**20
 """No event comes near; what has longer lines is something else."""
-POOL = "pool"
-SESSION = "session"
-OPEN = "Open"
 
 
 class RecordingInvalid(Exception):
@@ -195,12 +194,14 @@ class _Reader:
         for event in events:
             match event.fields:
                 case {"of": "pool", "action": str(action)}:
+                    self._check_form(event)
                     if action == OPEN:
                         contents.pools.append(Run(self.path, POOL))
                     if not contents.pools:
                         raise self._invalid("it is of a pool that was not opened", event.line)
                     contents.pools[-1].events.append(event)
                 case {"of": "session", "session": str(name), "action": str(action)}:
+                    self._check_form(event)
                     if action == OPEN:
                         sessions[name] = Run(self.path, name)
                         contents.sessions.append(sessions[name])
@@ -210,6 +211,10 @@ class _Reader:
                     sessions[name].events.append(event)
                 case _:
                     raise self._invalid("it is no event of a pool or a session", event.line)
+
+    def _check_form(self, event: Recorded) -> None:
+        if (why := complaint(event.fields)) is not None:
+            raise self._invalid(why, event.line)
 
     def _remarks(self) -> Iterator[str]:
         if self._cut:

@@ -40,7 +40,8 @@ class SpecVerdict:
     """Distinct ones, by TLC's count."""
     seconds: float
     taken: Mapping[str, int]
-    """How often the runs took each action of the spec, the world's too."""
+    """How often the runs took each action of the spec, the world's too; where one was rejected,
+    how often it is in them."""
     rejection: Rejection | None
 
     @property
@@ -69,8 +70,11 @@ class Verdict:
         return all(spec.accepted for spec in self.specs)
 
     @property
-    def coverage_percent(self) -> float:
-        """How many of the actions of the specs the recordings took."""
+    def coverage_percent(self) -> float | None:
+        """How many of the actions of the specs the recordings took; None where one was rejected:
+        TLC did not take what comes behind that."""
+        if not self.accepted:
+            return None
         actions = sum(len(spec.taken) for spec in self.specs)
         missing = sum(len(spec.never_taken) for spec in self.specs)
         return 100 * (actions - missing) / actions

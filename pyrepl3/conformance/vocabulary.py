@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+POOL = "pool"
+SESSION = "session"
+OPEN = "Open"
+"""Begins a run, and is no action of a spec."""
+
 
 def _fields(text: str) -> Mapping[str, tuple[str, ...]]:
     return {action: tuple(fields) for action, *fields in map(str.split, text.strip().splitlines())}
@@ -31,8 +36,10 @@ POOL_FIELDS = _fields("""
     Stop session
     ZygoteDies template
 """)
-"""And `live` and `waiting`, which all but ZygoteDies have: that one is the world's, and the
-spawners see it."""
+COUNTED = ("live", "waiting")
+UNCOUNTED = frozenset({"ZygoteDies"})
+"""All actions of the pool have the counts too, but that one: it is the world's, and the spawners
+see it."""
 
 SESSION_FIELDS = _fields("""
     Execute job execution reads timed
@@ -61,6 +68,18 @@ SESSION_FIELDS = _fields("""
     ShutWorkerDown
 """)
 
+OPEN_FIELDS = {
+    POOL: ("templates", "min_idle", "max_sessions", "breaker_failures"),
+    SESSION: ("queued", "handed_at_most"),
+}
+
 TRUTHS = frozenset({"reads", "timed", "patient", "graceful"})
-NUMBERS = frozenset({"waiter", "job", "reply", "queued"})
+NUMBERS = frozenset(
+    {
+        *("waiter", "job", "reply", "queued", "handed_at_most"),
+        *("live", "waiting", "min_idle", "max_sessions", "breaker_failures"),
+    }
+)
 """Fields whose values are that; those of all others are names."""
+OPTIONAL = frozenset({"execution"})
+"""Null where a client named none: it means the one that runs."""

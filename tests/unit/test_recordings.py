@@ -18,12 +18,24 @@ HEADER = {"trace": "pyrepl3", "version": 1, "pyrepl3": "0.1.0"}
 Line = Mapping[str, Any]
 
 
+OPENS = {
+    "pool": {"templates": ["a"], "min_idle": 0, "max_sessions": 1, "breaker_failures": 3},
+    "session": {"queued": 1, "handed_at_most": 2},
+}
+
+
 def pool(action: str, **fields: object) -> Line:
-    return {"of": "pool", "action": action, **fields}
+    more = OPENS["pool"] if action == "Open" else {"live": 0, "waiting": 0}
+    return {"of": "pool", "action": action, **more, **fields}
 
 
 def session(name: str, action: str, **fields: object) -> Line:
-    return {"of": "session", "session": name, "action": action, **fields}
+    more = OPENS["session"] if action == "Open" else {}
+    return {"of": "session", "session": name, "action": action, **more, **fields}
+
+
+def start(name: str = "s1") -> Line:
+    return pool("Start", session=name, template="a")
 
 
 def written(path: Path, lines: list[Line], *, end: bool = True, tail: str = "") -> str:
@@ -46,11 +58,11 @@ def test_events_come_with_their_lines_pools_and_sessions_apart(file: Path) -> No
     lines = [
         HEADER,
         pool("Open"),
-        pool("Start", session="s1"),
+        start("s1"),
         session("s1", "Open"),
-        pool("Start", session="s2"),
+        start("s2"),
         session("s2", "Open"),
-        session("s1", "Hand"),
+        session("s1", "Hand", job=1),
     ]
     contents = read_recording(written(file, lines))
 
@@ -60,18 +72,18 @@ def test_events_come_with_their_lines_pools_and_sessions_apart(file: Path) -> No
         ("s1", [(4, "Open"), (7, "Hand")]),
         ("s2", [(6, "Open")]),
     ]
-    assert contents.pools[0].events[1].fields == {"of": "pool", "action": "Start", "session": "s1"}
+    assert contents.pools[0].events[1].fields == start("s1")
     assert (contents.events, contents.remarks) == (6, [])
 
 
 def test_a_restarted_tree_has_a_new_pool_and_its_sessions_names_begin_anew(file: Path) -> None:
-    once = [pool("Open"), session("s1", "Open"), session("s1", "End")]
+    once = [pool("Open"), session("s1", "Open"), session("s1", "Died")]
     contents = read_recording(written(file, [HEADER, *once, *once]))
 
     assert shape(contents.pools) == [("pool", [(2, "Open")]), ("pool", [(5, "Open")])]
     assert shape(contents.sessions) == [
-        ("s1", [(3, "Open"), (4, "End")]),
-        ("s1", [(6, "Open"), (7, "End")]),
+        ("s1", [(3, "Open"), (4, "Died")]),
+        ("s1", [(6, "Open"), (7, "Died")]),
     ]
 
 
@@ -114,7 +126,7 @@ def test_a_last_line_says_how_many_events_there_were(file: Path, said: Line) -> 
 
 
 def test_the_first_events_alone_may_be_read(file: Path) -> None:
-    lines = [HEADER, pool("Open"), *[pool("Start")] * 10]
+    lines = [HEADER, pool("Open"), *[start()] * 10]
 
     assert read_recording(written(file, lines), at_most=4).events == 4
     assert read_recording(written(file, lines), at_most=4).remarks == []
@@ -127,7 +139,7 @@ def test_every_beginning_of_a_recording_can_be_read_or_is_refused(
     tmp_path_factory: pytest.TempPathFactory, cut: int
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "cut"
-    lines = [HEADER, pool("Open"), pool("Start"), session("s1", "Open"), session("s1", "Hand")]
+    lines = [HEADER, pool("Open"), start(), session("s1", "Open"), session("s1", "Hand", job=1)]
     data = Path(written(path, lines)).read_bytes()
     beginning = data[: cut % (len(data) + 1)]
     path.write_bytes(beginning)
@@ -184,19 +196,19 @@ def test_what_does_not_begin_like_one_is_refused(
         ('{"of":"pool","action":1}', "no event"),
         ('{"of":"session","action":"Open"}', "no event"),
         ('{"of":"nobody","action":"Open"}', "no event"),
-        ('{"of":"session","session":"s9","action":"Hand"}', "s9, which was not opened"),
+        ('{"of":"session","session":"s9","action":"Died"}', "s9, which was not opened"),
         ('{"of":' + "[" * 100_000 + "]" * 100_000 + "}", "nested more deeply"),
         ('{"of":"pool","action":"' + "x" * 2**20 + '"}', "longer than any event"),
     ],
 )
 def test_a_line_that_is_no_event_is_named(file: Path, line: str, why: str) -> None:
-    text = f"{json.dumps(HEADER)}\n{json.dumps(pool('Open'))}\n{line}\n{json.dumps(pool('A'))}\n"
-    file.write_text(text)
+    before, behind = [HEADER, pool("Open")], pool("ShutDown")
+    file.write_text("\n".join([*map(json.dumps, before), line, json.dumps(behind), ""]))
     assert_invalid(str(file), "line 3", why)
 
 
 def test_events_of_a_pool_that_was_not_opened_are_refused(file: Path) -> None:
-    path = written(file, [HEADER, pool("Start")])
+    path = written(file, [HEADER, start()])
     assert_invalid(path, "line 2", "not opened")
 
 
