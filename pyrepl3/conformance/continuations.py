@@ -97,12 +97,17 @@ def ask_which(
     if result.outcome is not Outcome.OK:
         return None
     numbers = sorted({int(found) for found in _ALLOWED.findall(result.output)})
-    return tuple(_in_words([asked[number - 1] for number in numbers]))
+    return tuple(in_words([asked[number - 1] for number in numbers]))
 
 
-def _in_words(events: Sequence[Event]) -> Iterator[str]:
+def in_words(events: Sequence[Event]) -> Iterator[str]:
+    """These events for a reader, a few of each action."""
     by_action: defaultdict[str, list[str]] = defaultdict(list)
+    named = {event["action"] for event in events if NEW not in event.values()}
     for event in events:
+        if NEW in event.values() and event["action"] in named:
+            # A name that comes next in the recording is a new one too, and tells more.
+            continue
         about = ", ".join(f"{name} {event[name]}" for name in event if name != "action")
         by_action[event["action"]].append(
             f"{event['action']} ({about})" if about else event["action"]

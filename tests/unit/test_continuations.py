@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyrepl3.conformance.continuations import GUESSES_AN_ACTION, NEW, guesses
+from pyrepl3.conformance.continuations import GUESSES_AN_ACTION, NEW, guesses, in_words
 from pyrepl3.conformance.vocabulary import POOL_FIELDS, SESSION_FIELDS
 
 OPEN = {"of": "pool", "action": "Open", "templates": ["a"]}
@@ -44,3 +44,21 @@ def test_no_action_has_more_guesses_than_tlc_can_take_at_once() -> None:
     assert len(guessed) <= GUESSES_AN_ACTION * len(POOL_FIELDS)
     nearest = next(guess for guess in guessed if guess["action"] == "Cancel")
     assert nearest["waiter"] > 500
+
+
+def test_a_new_name_is_told_only_where_no_name_of_the_recording_would_do() -> None:
+    starts = [{"action": "Start", "session": name, "template": "a"} for name in ("s2", NEW)]
+
+    assert list(in_words(starts)) == ["Start (session s2, template a)"]
+    assert list(in_words(starts[1:])) == [f"Start (session {NEW}, template a)"]
+
+
+def test_of_many_events_a_few_are_told_and_how_many_more_there_are() -> None:
+    cancels = [{"action": "Cancel", "waiter": number} for number in range(5)]
+
+    assert list(in_words(cancels)) == [
+        "Cancel (waiter 0)",
+        "Cancel (waiter 1)",
+        "Cancel (waiter 2)",
+        "2 more Cancel",
+    ]
