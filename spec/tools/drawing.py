@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -71,6 +72,7 @@ def find_arrows(tlc: Tlc, models: Models, gallery: Gallery) -> Mapping[str, set[
     """Search some models, and collect every step of everything that is pictured, by name."""
     arrows: dict[str, set[Arrow]] = {picture.name: set() for picture in gallery.pictures}
     for model in models.chosen(gallery.models, "all"):
+        print(f"drawing {model.name}", file=sys.stderr, flush=True)
         for name, action, before, after in _TOLD.findall(_search(tlc, models, model, gallery)):
             arrows[name].add(Arrow(before, after, action))
     return arrows

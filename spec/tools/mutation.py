@@ -46,16 +46,24 @@ def run(arguments: argparse.Namespace) -> int:
         raise ModelsInvalid("a table is of all mutants of a spec: leave --only away")
     reasons = read_reasons(models.directory)
     reports = []
+    chosen_at_all = 0
     for spec in specs:
         text = (models.directory / f"{spec}.tla").read_text()
         every = mutants(spec, text)
         chosen = [mutant for mutant in every if arguments.only in mutant.name]
+        chosen_at_all += len(chosen)
         if arguments.list:
-            print("\n".join(mutant.name for mutant in chosen))
+            print("".join(f"{mutant.name}\n" for mutant in chosen), end="")
+            continue
+        if not chosen:
             continue
         verdicts = try_mutants(models, spec, chosen, time_limit_s=arguments.timeout_s)
         reports.append(Report(spec, chosen, verdicts, reasons, stale_reasons(spec, every, reasons)))
         print(reports[-1].as_text())
+    if not chosen_at_all:
+        raise ModelsInvalid(
+            f"no mutant of {', '.join(specs)} has {arguments.only!r} in its name: see --list"
+        )
     if arguments.table:
         write_tables(models.directory / "README.md", reports)
     return 1 if any(report.complaints for report in reports) else 0

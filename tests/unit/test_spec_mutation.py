@@ -251,5 +251,12 @@ def test_of_two_mutants_of_a_tiny_spec_tlc_kills_one_and_one_lives(
     assert main([*command, "guard: n <="]) == 0
 
 
+def test_what_chooses_no_mutant_at_all_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mutate", "Pool", "--list", "--only", "Nope"]) == 2
+    assert "no mutant of Pool has 'Nope' in its name" in capsys.readouterr().err
+    assert main(["mutate", "Pool", "Session", "--list", "--only", "Session/Hand/"]) == 0
+    assert capsys.readouterr().out.startswith("Session/Hand/")
+
+
 def test_kinds_have_the_names_that_reasons_are_kept_under() -> None:
     assert [kind.value for kind in Kind] == ["guard", "update", "clause", "fairness", "strength"]
