@@ -55,6 +55,7 @@ Make a recording:
 
 Check it:
   python -m pip install 'pyrepl3[spec]'                      once: TLC, and a Java to run it
+                                                             ('.[spec]' in a clone)
   pyrepl3 spec check trace.ndjson
 
 A recording holds ids and numbers only, never code or output. One that stops in the middle, because

