@@ -57,7 +57,7 @@ def main(words: Sequence[str] | None = None) -> int:
     chosen: Command = arguments.command
     try:
         return chosen.run(arguments)
-    except (TlcMissing, ModelsInvalid, SpecMalformed, MarkersMissing) as error:
+    except (TlcMissing, ModelsInvalid, SpecMalformed, MarkersMissing, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -44,7 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="with --seed: print what happens")
     parser.add_argument("--keep-going", action="store_true", help="go on after a failure")
     parser.add_argument(
-        "--bug", choices=sorted(PLANTED_BUGS), help="plant this bug first: then seeds should fail"
+        "--bug",
+        choices=sorted(PLANTED_BUGS),
+        metavar="BUG",
+        help=f"plant this bug first, then seeds should fail: {', '.join(sorted(PLANTED_BUGS))}",
     )
     parser.add_argument(
         "--record", metavar="DIR", help="write each service's recording there, as seed-N.ndjson"

@@ -18,6 +18,13 @@ def test_the_page_tells_what_tlc_finds() -> None:
     assert main(["deadlocks", "--check"]) == 0
 
 
+def test_a_page_that_is_not_there_is_told_as_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deadlocks", "--check", "--page", str(tmp_path / "none")]) == 2
+    assert "No such file" in capsys.readouterr().err
+
+
 def test_a_page_that_tells_something_else_is_found_and_mended(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
