@@ -238,6 +238,26 @@ class Timeouts:
 
 
 @attrs.frozen(kw_only=True)
+class JournalConfig:
+    """How much of what its sessions told the service keeps, for clients that come back.
+
+    What goes over the bounds for memory goes to disk; what goes over those for the disk is
+    forgotten, the oldest first, and told as a gap. Raises ConfigInvalid.
+    """
+
+    memory_bytes: int = attrs.field(default=2**20, validator=_count)
+    """Of one session."""
+    total_memory_bytes: int = attrs.field(default=64 * 2**20, validator=_count)
+    least_memory_bytes: int = attrs.field(default=64 * 2**10, validator=_count)
+    """Of one session, when all together are over their bound."""
+    disk_bytes: int = attrs.field(default=256 * 2**20, validator=_number(0, whole=True))
+    """Of one session: the output of a long job that can be had in full afterwards."""
+    total_disk_bytes: int = attrs.field(default=4 * 2**30, validator=_number(0, whole=True))
+    directory: str | None = attrs.field(default=None, converter=_path_text, validator=_check_path)
+    """Where the disk is; None: the system's directory for temporary files."""
+
+
+@attrs.frozen(kw_only=True)
 class Config:
     """Everything `open_supervisor` may be told; each part has its defaults.
 

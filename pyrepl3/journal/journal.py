@@ -1,0 +1,165 @@
+"""One session's journal, as its writer and its readers use it at the same time.
+
+Owns the waiting: of readers for events, of the writer for the disk. A reader has a place of its
+own and no queue, so that a slow one holds up nobody: what it has not read waits in the journal,
+within the journal's bounds. Must not know what an event says.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from pyrepl3.journal.journal_disk import JournalDisk
+from pyrepl3.journal.journal_state import Budget, Entry, JournalState, Stretch
+from pyrepl3.journal.journal_store import StoreFailed
+
+BATCH_BYTES = 256 * 2**10
+"""What a reader gets at once, from memory or from the disk: enough that the way there costs
+little, and all that it can make the service hold for it."""
+
+logger = logging.getLogger("pyrepl3.journal")
+
+
+@attrs.frozen
+class Batch:
+    """What comes next for a reader: first what is missing, if anything, then events."""
+
+    gap: Stretch | None
+    entries: list[Entry]
+
+
+@attrs.define(eq=False)
+class Journal:
+    """Made by `Journals.open`."""
+
+    number: int
+    _budget: Budget
+    _disk: JournalDisk
+    _state: JournalState = attrs.field(
+        default=attrs.Factory(lambda self: JournalState(self._budget), takes_self=True), init=False
+    )
+    _closed: bool = attrs.field(default=False, init=False)
+    _news: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _spilling: bool = attrs.field(default=False, init=False)
+    _spilled: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the latest event; 0 when there is none."""
+        return self._state.last_seq
+
+    @property
+    def oldest_seq(self) -> int:
+        """The number of the first event that can still be had."""
+        return self._state.oldest_seq
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def append(self, make_body: Callable[[int], bytes]) -> Entry:
+        """One more event; ``make_body`` gives its bytes, told its number. Readers wake."""
+        entry = self._state.append(make_body)
+        self._wake()
+        return entry
+
+    async def make_room(self) -> None:
+        """Bring the journal back into its bounds, if it is over them.
+
+        Every writer calls it after `append`, so that whoever prints waits for the disk. What
+        cannot be written is forgotten, and told as a gap.
+        """
+        if self._spilling:
+            await self._spilled.wait()
+            return
+        surplus = self._state.surplus()
+        if not surplus:
+            return
+        self._spilling, self._spilled = True, trio.Event()
+        try:
+            while surplus:
+                await self._spill(surplus)
+                surplus = self._state.surplus()
+        finally:
+            self._spilling = False
+            self._spilled.set()
+
+    async def _spill(self, surplus: list[Entry]) -> None:
+        before = self._state.oldest_seq
+        try:
+            await self._disk.write(self.number, surplus)
+        except StoreFailed as error:
+            self._complain(error)
+            self._state.lost(surplus)
+            self._wake()
+            return
+        keep_from = self._state.written(surplus)
+        if keep_from > before:
+            try:
+                await self._disk.remove(self.number, before=keep_from)
+            except StoreFailed as error:
+                self._complain(error)
+
+    def close(self) -> None:
+        """There are no more events: readers that have come to the end are told."""
+        self._closed = True
+        self._wake()
+
+    async def discard(self) -> None:
+        """Nobody will read it any more."""
+        self.close()
+        had_disk = self._state.disk_bytes > 0
+        self._state.discard()
+        if had_disk:
+            try:
+                await self._disk.remove(self.number)
+            except StoreFailed as error:
+                self._complain(error)
+
+    # --- reading --------------------------------------------------------------------------------
+
+    async def read(self, since: int) -> Batch | None:
+        """What comes behind the event ``since``, as soon as there is something.
+
+        None when nothing will come any more. A reader goes on from the last number of what it
+        got: that of the last event, or of the gap.
+        """
+        while True:
+            gap = self._state.gap_after(since)
+            place = since if gap is None else gap.last
+            entries = self._state.in_memory(place, at_most_bytes=BATCH_BYTES)
+            if not entries and gap is None and self._state.on_disk(place):
+                entries = await self._read_disk(place)
+                if not entries:
+                    continue  # forgotten meanwhile
+            if entries or gap is not None:
+                await trio.lowlevel.checkpoint()
+                return Batch(gap, entries)
+            if self._closed:
+                await trio.lowlevel.checkpoint()
+                return None
+            await self._news.wait()
+
+    async def _read_disk(self, since: int) -> list[Entry]:
+        try:
+            entries = await self._disk.read(self.number, first=since + 1, at_most_bytes=BATCH_BYTES)
+        except StoreFailed as error:
+            self._complain(error)
+            self._state.lose_disk()
+            return []
+        if entries and entries[0].seq == since + 1:
+            return entries
+        # The first ones may have been removed while the thread was waited for, and only then.
+        if self._state.on_disk(since):
+            self._complain(StoreFailed("it does not have what was written there"))
+            self._state.lose_disk()
+        return []
+
+    def _wake(self) -> None:
+        news, self._news = self._news, trio.Event()
+        news.set()
+
+    def _complain(self, error: StoreFailed) -> None:
+        logger.warning("events of a session are forgotten, as the disk failed: %s", error)
