@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyrepl3.config import Template as Template
     from pyrepl3.config import Timeouts as Timeouts
     from pyrepl3.errors import AlreadyAnswered as AlreadyAnswered
+    from pyrepl3.errors import BadMessage as BadMessage
     from pyrepl3.errors import Code as Code
     from pyrepl3.errors import CodeTooLarge as CodeTooLarge
     from pyrepl3.errors import ConfigInvalid as ConfigInvalid
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pyrepl3.errors import QueueFull as QueueFull
     from pyrepl3.errors import SessionLost as SessionLost
     from pyrepl3.errors import ShuttingDown as ShuttingDown
+    from pyrepl3.errors import UnknownType as UnknownType
     from pyrepl3.errors import WorkerSpawnFailed as WorkerSpawnFailed
     from pyrepl3.events import Display as Display
     from pyrepl3.events import Error as Error
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 # `import pyrepl3` stays light: a module is loaded when one of its names is first used.
 _HOME_OF = {
     "AlreadyAnswered": "pyrepl3.errors",
+    "BadMessage": "pyrepl3.errors",
     "Code": "pyrepl3.errors",
     "CodeTooLarge": "pyrepl3.errors",
     "Completeness": "pyrepl3.client.editing",
@@ -94,6 +97,7 @@ _HOME_OF = {
     "Supervisor": "pyrepl3.supervisor",
     "Template": "pyrepl3.config",
     "Timeouts": "pyrepl3.config",
+    "UnknownType": "pyrepl3.errors",
     "Usage": "pyrepl3.events",
     "WorkerSpawnFailed": "pyrepl3.errors",
     "open_supervisor": "pyrepl3.supervisor",

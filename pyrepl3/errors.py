@@ -20,6 +20,8 @@ class Code(enum.StrEnum):
     def _generate_next_value_(name: str, *_: object) -> str:
         return name
 
+    BAD_MESSAGE = enum.auto()
+    UNKNOWN_TYPE = enum.auto()
     CODE_TOO_LARGE = enum.auto()
     QUEUE_FULL = enum.auto()
     ALREADY_ANSWERED = enum.auto()
@@ -54,6 +56,8 @@ _ANSWER = "answers the request"
 _EVENT = "ends the execution"
 
 CODES: Mapping[Code, CodeInfo] = {
+    Code.BAD_MESSAGE: CodeInfo(400, _ANSWER, False, "the message is not as it has to be"),
+    Code.UNKNOWN_TYPE: CodeInfo(400, _ANSWER, False, "there is no request of this type"),
     Code.CODE_TOO_LARGE: CodeInfo(413, _ANSWER, False, "the code is over the limit in bytes"),
     Code.QUEUE_FULL: CodeInfo(429, _ANSWER, True, "too many executions wait in this session"),
     Code.ALREADY_ANSWERED: CodeInfo(409, _ANSWER, False, "this input request has its answer"),
@@ -99,6 +103,18 @@ class PyreplError(Exception):
 
     def __str__(self) -> str:
         return f"[{self.code}] {self.what}: {self.why}. {self.how}"
+
+
+class BadMessage(PyreplError):
+    """Raised by what is no message at all, or one whose fields are not as they have to be."""
+
+    code = Code.BAD_MESSAGE
+
+
+class UnknownType(PyreplError):
+    """Raised by a message of a type that this version of the protocol does not have."""
+
+    code = Code.UNKNOWN_TYPE
 
 
 class CodeTooLarge(PyreplError):

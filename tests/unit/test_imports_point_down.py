@@ -19,6 +19,7 @@ PURE = [
     "pyrepl3/conformance/tlc_messages.py",
     "pyrepl3/errors.py",
     "pyrepl3/events.py",
+    "pyrepl3/journal/journal_state.py",
     "pyrepl3/pool/breaker.py",
     "pyrepl3/pool/demand.py",
     "pyrepl3/pool/pool_records.py",
@@ -30,6 +31,9 @@ PURE = [
     "pyrepl3/session/session_state.py",
     "pyrepl3/transport/output.py",
     "pyrepl3/transport/verdicts.py",
+    "pyrepl3/wire/client_codec.py",
+    "pyrepl3/wire/client_events.py",
+    "pyrepl3/wire/client_requests.py",
     "pyrepl3/wire/frames.py",
     "pyrepl3/wire/worker_messages.py",
     "actors/restart_budget.py",
@@ -38,7 +42,7 @@ PURE = [
 """Modules that decide: bytes, state and `now` go in, what to do comes out."""
 
 IMPURE = {"trio", "socket", "select", "subprocess", "time", "threading"}
-LAYERS = ["wire", "transport", "session", "pool", "client"]
+LAYERS = ["wire", "journal", "transport", "session", "pool", "client"]
 """Lower ones first. Facts and vocabulary (config, errors, events, messages) are below them all."""
 
 
@@ -108,9 +112,13 @@ def test_the_workers_files_import_each_other_relatively(name: str) -> None:
 def test_the_wire_is_bytes_alone(name: str) -> None:
     assert roots(ROOT / name) <= {
         "__future__",
+        "attrs",
         "collections",
+        "enum",
+        "json",
         "math",
         "msgpack",
+        "msgspec",
         "pyrepl3",
         "struct",
         "typing",

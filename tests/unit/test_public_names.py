@@ -13,6 +13,7 @@ import pyrepl3
 
 PUBLIC = [
     "AlreadyAnswered",
+    "BadMessage",
     "Code",
     "CodeTooLarge",
     "Completeness",
@@ -49,6 +50,7 @@ PUBLIC = [
     "Supervisor",
     "Template",
     "Timeouts",
+    "UnknownType",
     "Usage",
     "WorkerSpawnFailed",
     "open_supervisor",

@@ -1,0 +1,82 @@
+"""What happens in a session, as clients are told over the network: events as maps, and back.
+
+Owns the field names of every event (protocol.md 2), for both ends. Must not know bytes. A map is
+complete but for its ``session`` and ``seq``, which are the journal's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import attrs
+
+from pyrepl3.events import (
+    Display,
+    Error,
+    Event,
+    Gap,
+    InputRequested,
+    Output,
+    Result,
+    Started,
+    Usage,
+)
+
+TERMINAL = frozenset({"result", "error"})
+"""Each execution has one of these, as its last event."""
+
+_TYPES: Mapping[type[Any], str] = {
+    Started: "started",
+    Output: "output",
+    Display: "display",
+    Gap: "output_gap",
+    InputRequested: "input",
+    Result: "result",
+    Error: "error",
+}
+_CLASSES: Mapping[str, type[Any]] = {name: kind for kind, name in _TYPES.items()}
+_FIELDS: Mapping[type[Any], tuple[str, ...]] = {
+    kind: tuple(field.name for field in attrs.fields(kind) if not field.name.startswith("_"))
+    for kind in _TYPES
+}
+
+
+def as_map(event: Event) -> dict[str, Any]:
+    """The message that tells of it. Shares what is in it with the event."""
+    kind = type(event)
+    message: dict[str, Any] = {"type": _TYPES[kind]}
+    for name in _FIELDS[kind]:
+        message[name] = getattr(event, name)
+    if kind is Result:
+        usage = message["usage"]
+        message["usage"] = {"cpu_s": usage.cpu_s, "max_rss_bytes": usage.max_rss_bytes}
+    return message
+
+
+Respond = Callable[[str, str | None], Awaitable[None]]
+"""Sends the line for the input of that id."""
+
+
+def from_map(message: Mapping[str, Any], respond: Respond) -> Event | None:
+    """The event that a message tells of; None: it is of something else.
+
+    ``respond`` is where an `InputRequested` sends its answer. Fields that are not known are left
+    out. Raises KeyError for a field that is missing.
+    """
+    kind = _CLASSES.get(message["type"])
+    if kind is None:
+        return None
+    fields = {name: message[name] for name in _FIELDS[kind] if name in message}
+    if kind is Result:
+        usage = fields["usage"]
+        fields["usage"] = Usage(usage["cpu_s"], usage["max_rss_bytes"])
+    if kind is InputRequested:
+        number = fields["input"]
+
+        async def send(data: str | None) -> None:
+            await respond(number, data)
+
+        fields["send"] = send
+    event: Event = kind(**fields)
+    return event

@@ -1,0 +1,211 @@
+"""What a client may ask over the WebSocket, as attrs classes, and the check that a map is one.
+
+Owns the names, types and defaults of every request (protocol.md 2). Must not know bytes, nor what
+comes of a request. Fields that are not known are ignored, so that a newer client can speak to an
+older service; a type that is not known is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import attrs
+import msgspec
+
+from pyrepl3.errors import UnknownType
+from pyrepl3.wire.client_codec import bad_message
+
+NAME_CHARACTERS = 128
+"""Of an id or a name that a client chooses: room for any uuid or hash, and no more to remember."""
+METADATA_ENTRIES = 64
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS, pattern=r"\A[!-~]+\Z")]
+"""Printable ASCII without spaces: it stands in logs, headers and paths as it is."""
+RequestId = Name | Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Seq = Annotated[int, msgspec.Meta(ge=0)]
+OnDisconnect = Literal["continue", "interrupt"]
+Metadata = Annotated[dict[str, Any], msgspec.Meta(max_length=METADATA_ENTRIES)]
+
+
+@attrs.frozen(kw_only=True)
+class LimitsWish:
+    """Limits of one session, each within its template's; what is left out is the template's."""
+
+    memory_bytes: int | None = None
+    execution_timeout_s: Seconds | None = None
+    output_bytes: int | None = None
+    open_files: int | None = None
+    queued_executions: int | None = None
+    code_bytes: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """Every request has an id, which its answer names as ``reply_to``."""
+
+    id: RequestId
+
+
+@attrs.frozen(kw_only=True)
+class Hello(Request):
+    """The versions that a client speaks, the ones it likes best first."""
+
+    versions: list[int]
+
+
+@attrs.frozen(kw_only=True)
+class OpenSession(Request):
+    """A new session for this client's principal; its events come to this connection.
+
+    ``name``: how people call it. ``idle_timeout_s``: it is closed when so long nothing ran and
+    nobody was attached; None for the service's. ``on_disconnect``: what happens to its executions
+    when the last connection that is attached to it ends.
+    """
+
+    template: Name = "python"
+    language: Name = "python"
+    name: Name | None = None
+    cwd: str | None = None
+    env: dict[str, str] = attrs.field(factory=dict)
+    limits: LimitsWish = attrs.field(factory=LimitsWish)
+    idle_timeout_s: Seconds | None = None
+    acquire_timeout_s: Seconds | None = None
+    on_disconnect: OnDisconnect = "continue"
+    metadata: Metadata = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class OfSession(Request):
+    """A request about one session."""
+
+    session: Name
+
+
+@attrs.frozen(kw_only=True)
+class Attach(OfSession):
+    """Its events from behind ``since`` on come to this connection; None: those to come."""
+
+    since: Seq | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Detach(OfSession):
+    """Its events do not come to this connection any more."""
+
+
+@attrs.frozen(kw_only=True)
+class ListSessions(Request):
+    """This principal's sessions."""
+
+
+@attrs.frozen(kw_only=True)
+class CloseSession(OfSession):
+    """End it, and what runs in it."""
+
+
+@attrs.frozen(kw_only=True)
+class Execute(OfSession):
+    """Run code. Sent again under the same ``execution``, it is the same one: it runs once.
+
+    ``timeout_s``: its deadline from when it starts, None for the session's.
+    """
+
+    execution: Name
+    code: str
+    timeout_s: Seconds | None = None
+    transaction_policy: Literal["commit_always"] = "commit_always"
+    allow_input: bool = True
+    filename: str | None = None
+    silent: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class InputResponse(OfSession):
+    """The line for one ``input`` event; None is the end of the input."""
+
+    input: Name
+    data: str | None
+
+
+@attrs.frozen(kw_only=True)
+class Interrupt(OfSession):
+    """End what runs, or the execution that is named, by the ladder."""
+
+    execution: Name | None = None
+    grace_s: Seconds | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Complete(OfSession):
+    """What could stand at the cursor."""
+
+    code: str
+    cursor_pos: Seq | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Inspect(OfSession):
+    """What is known of the name at the cursor."""
+
+    code: str
+    cursor_pos: Seq | None = None
+
+
+@attrs.frozen(kw_only=True)
+class IsComplete(OfSession):
+    """Whether the code can run as it is, or wants more lines."""
+
+    code: str
+
+
+@attrs.frozen(kw_only=True)
+class Ping(Request):
+    """Answered with a pong, after all that was asked before it."""
+
+
+REQUESTS: Mapping[str, type[Request]] = {
+    "hello": Hello,
+    "open_session": OpenSession,
+    "attach": Attach,
+    "detach": Detach,
+    "list_sessions": ListSessions,
+    "close_session": CloseSession,
+    "execute": Execute,
+    "input_response": InputResponse,
+    "interrupt": Interrupt,
+    "complete": Complete,
+    "inspect": Inspect,
+    "is_complete": IsComplete,
+    "ping": Ping,
+}
+"""By the ``type`` that a message has."""
+
+
+def read_request(message: Mapping[str, Any]) -> Request:
+    """The request that a message is. Raises BadMessage, UnknownType."""
+    kind = message.get("type")
+    if not isinstance(kind, str):
+        raise bad_message("it has no 'type', which is a string")
+    known = REQUESTS.get(kind)
+    if known is None:
+        raise UnknownType(
+            what=f"there is no request of the type {kind[:NAME_CHARACTERS]!r}",
+            why="this version of the protocol does not have it",
+            how=f"Send one of {', '.join(REQUESTS)}",
+            details={"type": kind[:NAME_CHARACTERS]},
+        )
+    try:
+        return msgspec.convert(message, known)
+    except msgspec.ValidationError as error:
+        raise bad_message(f"this {kind} is not as it has to be: {error}", type=kind) from None
+
+
+def id_of(message: Mapping[str, Any]) -> str | int | None:
+    """The id of a message that is no request, where it has one that can be named."""
+    try:
+        found: str | int = msgspec.convert(message.get("id"), RequestId)
+    except msgspec.ValidationError:
+        return None
+    return found

@@ -1,0 +1,151 @@
+"""Unit tests: what clients may ask, and how they are told what happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from pyrepl3.errors import BadMessage, UnknownType
+from pyrepl3.events import (
+    Display,
+    Error,
+    Event,
+    Gap,
+    InputRequested,
+    Output,
+    Result,
+    Started,
+    Usage,
+)
+from pyrepl3.wire.client_codec import decode_json, encode_json
+from pyrepl3.wire.client_events import as_map, from_map
+from pyrepl3.wire.client_requests import (
+    NAME_CHARACTERS,
+    REQUESTS,
+    Execute,
+    OpenSession,
+    id_of,
+    read_request,
+)
+
+EXECUTE = {"type": "execute", "id": "1", "session": "s", "execution": "e", "code": "1"}
+
+
+def test_a_request_has_its_defaults() -> None:
+    request = read_request({"type": "open_session", "id": 7})
+
+    assert request == OpenSession(id=7)
+    assert attrs.asdict(request)["on_disconnect"] == "continue"
+
+
+def test_what_is_not_known_is_ignored() -> None:
+    request = read_request({**EXECUTE, "colour": "blue"})
+
+    assert request == Execute(id="1", session="s", execution="e", code="1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"id": None}, "`$.id`"),
+        ({"id": ""}, "`$.id`"),
+        ({"id": -1}, "`$.id`"),
+        ({"id": 2**53}, "`$.id`"),
+        ({"id": True}, "`$.id`"),
+        ({"session": 5}, "`$.session`"),
+        ({"execution": "a b"}, "`$.execution`"),
+        ({"execution": "é"}, "`$.execution`"),
+        ({"execution": "e\n"}, "`$.execution`"),
+        ({"execution": "e" * (NAME_CHARACTERS + 1)}, "`$.execution`"),
+        ({"code": None}, "`$.code`"),
+        ({"timeout_s": 0}, "`$.timeout_s`"),
+        ({"timeout_s": "1"}, "`$.timeout_s`"),
+        ({"allow_input": 1}, "`$.allow_input`"),
+        ({"transaction_policy": "never"}, "`$.transaction_policy`"),
+    ],
+)
+def test_a_field_that_is_wrong_is_named(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(BadMessage) as caught:
+        read_request({**EXECUTE, **changes})
+
+    assert "execute" in caught.value.why
+    assert why in caught.value.why
+
+
+@pytest.mark.parametrize("name", sorted(REQUESTS))
+def test_every_request_needs_its_id(name: str) -> None:
+    with pytest.raises(BadMessage):
+        read_request({"type": name})
+
+
+def test_a_type_that_is_not_known_is_told_with_those_that_are() -> None:
+    with pytest.raises(UnknownType) as caught:
+        read_request({"type": "undo", "id": 1})
+
+    assert "'undo'" in caught.value.what
+    assert "execute" in caught.value.how
+
+
+@pytest.mark.parametrize("kind", [None, 5, [], {}])
+def test_a_message_without_a_type_is_none(kind: object) -> None:
+    with pytest.raises(BadMessage, match="no 'type'"):
+        read_request({"type": kind, "id": 1})
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [({"id": "a"}, "a"), ({"id": 5}, 5), ({}, None), ({"id": []}, None), ({"id": "a b"}, None)],
+)
+def test_what_is_no_request_is_answered_by_its_id_where_it_has_one(
+    message: dict[str, Any], expected: object
+) -> None:
+    assert id_of(message) == expected
+
+
+# --- events -------------------------------------------------------------------------------------
+
+
+async def nowhere(number: str, data: str | None) -> None:
+    raise AssertionError("nobody answers here")
+
+
+EVENTS: list[Event] = [
+    Started("e"),
+    Output("e", "stderr", "oops\n", background=True),
+    Display("e", {"text/plain": "x"}, {"a": 1}, display_id="d", update=True),
+    Gap("e", 5),
+    Result("e", [1], True, "[1]", {"text/plain": "[1]"}, {}, 3, 0.5, Usage(0.1, 5)),
+    Error("e", "KeyError", "'a'", ["line"], None, "kept", 3, 0.5, None, {"signal": 9}),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_an_event_comes_over_the_network_as_it_was(event: Event) -> None:
+    message = decode_json(encode_json({**as_map(event), "session": "s", "seq": 1}))
+
+    assert from_map(message, nowhere) == event
+
+
+async def test_a_question_comes_with_the_way_to_its_answer() -> None:
+    answers: list[tuple[str, str | None]] = []
+
+    async def respond(number: str, data: str | None) -> None:
+        answers.append((number, data))
+
+    asked = InputRequested("e", "i1", "who? ", True, lambda _: nowhere("", None))
+    told = from_map(as_map(asked), respond)
+
+    assert isinstance(told, InputRequested)
+    assert (told.execution, told.input, told.prompt, told.password) == ("e", "i1", "who? ", True)
+    await told.respond("Ada")
+    assert answers == [("i1", "Ada")]
+
+
+def test_what_is_of_no_execution_is_no_event() -> None:
+    assert from_map({"type": "session_closed"}, nowhere) is None
+
+
+def test_every_event_there_is_can_be_told() -> None:
+    assert {type(event) for event in EVENTS} | {InputRequested} == set(Event.__args__)
