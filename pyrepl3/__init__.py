@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pyrepl3.client.execution import RichResult as RichResult
     from pyrepl3.client.session import Session as Session
     from pyrepl3.config import Config as Config
+    from pyrepl3.config import HostingConfig as HostingConfig
+    from pyrepl3.config import JournalConfig as JournalConfig
     from pyrepl3.config import Limits as Limits
     from pyrepl3.config import PoolConfig as PoolConfig
     from pyrepl3.config import Template as Template
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
     from pyrepl3.errors import ConfigInvalid as ConfigInvalid
     from pyrepl3.errors import ExecutionFailed as ExecutionFailed
     from pyrepl3.errors import ExecutionNotFound as ExecutionNotFound
+    from pyrepl3.errors import IdConflict as IdConflict
     from pyrepl3.errors import InternalError as InternalError
     from pyrepl3.errors import PoolDegraded as PoolDegraded
     from pyrepl3.errors import PoolExhausted as PoolExhausted
     from pyrepl3.errors import PyreplError as PyreplError
     from pyrepl3.errors import QueueFull as QueueFull
     from pyrepl3.errors import SessionLost as SessionLost
+    from pyrepl3.errors import SessionNotFound as SessionNotFound
     from pyrepl3.errors import ShuttingDown as ShuttingDown
     from pyrepl3.errors import UnknownType as UnknownType
     from pyrepl3.errors import WorkerSpawnFailed as WorkerSpawnFailed
@@ -74,10 +78,13 @@ _HOME_OF = {
     "ExecutionFailed": "pyrepl3.errors",
     "ExecutionNotFound": "pyrepl3.errors",
     "Gap": "pyrepl3.events",
+    "HostingConfig": "pyrepl3.config",
+    "IdConflict": "pyrepl3.errors",
     "InputRequested": "pyrepl3.events",
     "Inspection": "pyrepl3.client.editing",
     "InternalError": "pyrepl3.errors",
     "InterruptOutcome": "pyrepl3.events",
+    "JournalConfig": "pyrepl3.config",
     "Limits": "pyrepl3.config",
     "Logs": "pyrepl3.client.execution",
     "Output": "pyrepl3.events",
@@ -91,6 +98,7 @@ _HOME_OF = {
     "RichResult": "pyrepl3.client.execution",
     "Session": "pyrepl3.client.session",
     "SessionLost": "pyrepl3.errors",
+    "SessionNotFound": "pyrepl3.errors",
     "ShuttingDown": "pyrepl3.errors",
     "Started": "pyrepl3.events",
     "Statistics": "pyrepl3.supervisor",

@@ -258,6 +258,19 @@ class JournalConfig:
 
 
 @attrs.frozen(kw_only=True)
+class HostingConfig:
+    """How long the service keeps sessions whose clients may come back. Raises ConfigInvalid."""
+
+    idle_timeout_s: float = attrs.field(default=3600.0, validator=_seconds)
+    """A session in which nothing ran for so long, and that nobody is attached to, is closed."""
+    retention_s: float = attrs.field(default=300.0, validator=_seconds)
+    """How long the events of a session that has ended can still be read."""
+    max_ended: int = attrs.field(default=1000, validator=_count)
+    """Ended sessions that are kept at most; the oldest are forgotten first."""
+    journal: JournalConfig = attrs.field(factory=JournalConfig, validator=_a(JournalConfig))
+
+
+@attrs.frozen(kw_only=True)
 class Config:
     """Everything `open_supervisor` may be told; each part has its defaults.
 
@@ -270,6 +283,7 @@ class Config:
     )
     limits: Limits = attrs.field(factory=Limits, validator=_a(Limits))
     timeouts: Timeouts = attrs.field(factory=Timeouts, validator=_a(Timeouts))
+    hosting: HostingConfig = attrs.field(factory=HostingConfig, validator=_a(HostingConfig))
     record_trace: str | None = attrs.field(
         default=None, converter=_path_text, validator=_check_path
     )

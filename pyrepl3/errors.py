@@ -23,8 +23,10 @@ class Code(enum.StrEnum):
     BAD_MESSAGE = enum.auto()
     UNKNOWN_TYPE = enum.auto()
     CODE_TOO_LARGE = enum.auto()
+    ID_CONFLICT = enum.auto()
     QUEUE_FULL = enum.auto()
     ALREADY_ANSWERED = enum.auto()
+    SESSION_NOT_FOUND = enum.auto()
     SESSION_LOST = enum.auto()
     EXECUTION_NOT_FOUND = enum.auto()
     STDIN_UNAVAILABLE = enum.auto()
@@ -59,8 +61,10 @@ CODES: Mapping[Code, CodeInfo] = {
     Code.BAD_MESSAGE: CodeInfo(400, _ANSWER, False, "the message is not as it has to be"),
     Code.UNKNOWN_TYPE: CodeInfo(400, _ANSWER, False, "there is no request of this type"),
     Code.CODE_TOO_LARGE: CodeInfo(413, _ANSWER, False, "the code is over the limit in bytes"),
+    Code.ID_CONFLICT: CodeInfo(409, _ANSWER, False, "this id is that of another execution"),
     Code.QUEUE_FULL: CodeInfo(429, _ANSWER, True, "too many executions wait in this session"),
     Code.ALREADY_ANSWERED: CodeInfo(409, _ANSWER, False, "this input request has its answer"),
+    Code.SESSION_NOT_FOUND: CodeInfo(404, _ANSWER, False, "there is no such session"),
     Code.SESSION_LOST: CodeInfo(410, _ANSWER, False, "the session is gone, and its state with it"),
     Code.EXECUTION_NOT_FOUND: CodeInfo(404, _ANSWER, False, "no such execution is under way"),
     Code.STDIN_UNAVAILABLE: CodeInfo(200, _EVENT, False, "input() where nobody can answer"),
@@ -123,6 +127,12 @@ class CodeTooLarge(PyreplError):
     code = Code.CODE_TOO_LARGE
 
 
+class IdConflict(PyreplError):
+    """Raised by an execution's id that was used before, for another request. Nothing runs."""
+
+    code = Code.ID_CONFLICT
+
+
 class QueueFull(PyreplError):
     """Raised when a session already has its limit of waiting executions; nothing was queued."""
 
@@ -133,6 +143,15 @@ class AlreadyAnswered(PyreplError):
     """Raised by the second answer to one input request; the first stands."""
 
     code = Code.ALREADY_ANSWERED
+
+
+class SessionNotFound(PyreplError):
+    """Raised where there is no session of that id, or none of this principal.
+
+    Compare SessionLost: there was one, and its process has ended.
+    """
+
+    code = Code.SESSION_NOT_FOUND
 
 
 class SessionLost(PyreplError):

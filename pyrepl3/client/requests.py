@@ -58,6 +58,16 @@ class SessionRequests:
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return  # the session has ended, and the execution with it
 
+    async def wait_ended(self) -> str:
+        """Wait for the end of the session, and give its cause."""
+        try:
+            cause = await self.lease.fate.wait()
+        except NoReply:
+            cause = "its process has ended"
+        if self._cause is None:
+            self._cause = cause
+        return cause
+
     def lost(self) -> SessionLost:
         """The error of a session that has ended, with the cause of its end where it is known."""
         if self._cause is None:

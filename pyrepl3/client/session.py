@@ -154,6 +154,54 @@ class Session:
                 if not stream.ended:
                     await self._requests.abandon(execution)  # noqa: ASYNC102  # shielded and bounded inside
 
+    async def send(
+        self,
+        execution: str,
+        code: str,
+        *,
+        timeout_s: float | None = None,
+        allow_input: bool = True,
+        filename: str | None = None,
+        silent: bool = False,
+    ) -> EventReceiver:
+        """Send code under an id of the caller's, and do not wait for what comes of it.
+
+        Executions run in the order in which they were sent. The channel that is returned tells of
+        this one: `Started` first, one `Result` or `Error` last, or `Refused` alone. Whoever closes
+        it before abandons what is printed, and interrupts nothing. Raises CodeTooLarge,
+        SessionLost, ConfigInvalid.
+        """
+        self._check(code, timeout_s)
+        name = None if filename is None else _file_name(filename)
+        self._untouched = False
+        send, events = open_events()
+        request = Execute(
+            execution,
+            code,
+            send,
+            timeout_s=timeout_s,
+            allow_input=allow_input,
+            filename=name,
+            silent=silent,
+        )
+        try:
+            await self._requests.execute(request)
+        except BaseException:
+            events.close()
+            raise
+        return events
+
+    async def abandon(self, execution: str) -> None:
+        """Nobody waits for that execution any more: what waits is dropped, what runs interrupted.
+
+        Not to be cancelled: bounded.
+        """
+        await self._requests.abandon(execution)
+
+    async def wait_ended(self) -> str:
+        """Wait until its process has ended, and say why it did. Once a session."""
+        return await self._requests.wait_ended()
+
     async def interrupt(
         self, execution: str | None = None, *, grace_s: float | None = None
     ) -> InterruptOutcome:

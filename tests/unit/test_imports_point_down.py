@@ -19,6 +19,8 @@ PURE = [
     "pyrepl3/conformance/tlc_messages.py",
     "pyrepl3/errors.py",
     "pyrepl3/events.py",
+    "pyrepl3/hosting/executions.py",
+    "pyrepl3/hosting/refusals.py",
     "pyrepl3/journal/journal_state.py",
     "pyrepl3/pool/breaker.py",
     "pyrepl3/pool/demand.py",
@@ -42,7 +44,7 @@ PURE = [
 """Modules that decide: bytes, state and `now` go in, what to do comes out."""
 
 IMPURE = {"trio", "socket", "select", "subprocess", "time", "threading"}
-LAYERS = ["wire", "journal", "transport", "session", "pool", "client"]
+LAYERS = ["wire", "journal", "transport", "session", "pool", "client", "hosting"]
 """Lower ones first. Facts and vocabulary (config, errors, events, messages) are below them all."""
 
 

@@ -1,0 +1,1 @@
+"""Sessions that outlive their clients' connections: hosted, journalled, shared by several."""

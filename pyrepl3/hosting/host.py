@@ -1,0 +1,199 @@
+"""The host: opens sessions for clients, finds them again, and forgets those that have ended.
+
+Owns the directory: which session is whose. A principal's session looks to all others like one
+that does not exist. Waits for nothing but its mailbox; each session has a task.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+
+import attrs
+import trio
+
+from actors import Address, Inbox, close_mailbox, open_mailbox
+from pyrepl3.client.session import Session
+from pyrepl3.config import Config, Limits
+from pyrepl3.errors import PyreplError
+from pyrepl3.hosting import refusals
+from pyrepl3.hosting.hosted_session import HostedSession
+from pyrepl3.hosting.hosting_messages import Find, HostMessage, ListHosted, Opened, OpenHosted
+from pyrepl3.journal.journals import Journals, open_journals
+from pyrepl3.wire import client_requests as wire
+
+HOST_MAILBOX = 64
+"""Connections that may ask at once without waiting for each other."""
+ID_BYTES = 12
+"""Of chance in a session's id: it cannot be guessed, and is read over the telephone once."""
+OUTCOMES_S = 30.0
+"""For executions to be told, once their session was given back: far more than it takes."""
+
+LeaseSession = Callable[..., AbstractAsyncContextManager[Session]]
+"""`Supervisor.session`."""
+
+
+@attrs.define(eq=False)
+class Host:
+    """One mailbox, and a task for each hosted session."""
+
+    config: Config
+    lease_session: LeaseSession
+    _sessions: OrderedDict[str, HostedSession] = attrs.field(factory=OrderedDict, init=False)
+    _principals: dict[str, str] = attrs.field(factory=dict, init=False)
+    _opening: set[tuple[str, str]] = attrs.field(factory=set, init=False)
+    """Principals, and the names of sessions that they are getting."""
+    _kept: OrderedDict[str, trio.CancelScope] = attrs.field(factory=OrderedDict, init=False)
+    """Sessions that have ended and can still be read, the longest ended first."""
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[Address[HostMessage]] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve until cancelled: then all sessions are closed. The started value is the address."""
+        address: Address[HostMessage]
+        inbox: Inbox[HostMessage]
+        address, inbox = open_mailbox(HOST_MAILBOX)
+        try:
+            with open_journals(self.config.hosting.journal) as journals:
+                async with trio.open_nursery() as nursery:
+                    task_status.started(address)
+                    await self._serve(inbox, nursery, journals)
+        finally:
+            close_mailbox(inbox, lambda message: message.reply.close())
+
+    async def _serve(
+        self, inbox: Inbox[HostMessage], nursery: trio.Nursery, journals: Journals
+    ) -> None:
+        async for message in inbox:
+            if isinstance(message, OpenHosted):
+                nursery.start_soon(self._host, message, journals)
+            elif isinstance(message, Find):
+                self._find(message)
+            else:
+                self._list(message)
+
+    def _find(self, message: Find) -> None:
+        hosted = self._named(message.principal, message.session)
+        if hosted is None:
+            message.reply.fail(refusals.session_not_found(message.session))
+        else:
+            message.reply.answer(_opened(hosted))
+
+    def _named(self, principal: str, session: str) -> HostedSession | None:
+        """By id, or by the name that its principal gave it: the latest, if several had it."""
+        hosted = self._sessions.get(session)
+        if hosted is not None and self._principals[hosted.id] == principal:
+            return hosted
+        for hosted in reversed(self._sessions.values()):
+            if hosted.request.name == session and self._principals[hosted.id] == principal:
+                return hosted
+        return None
+
+    def _list(self, message: ListHosted) -> None:
+        message.reply.answer(
+            [
+                hosted.info()
+                for hosted in self._sessions.values()
+                if self._principals[hosted.id] == message.principal
+            ]
+        )
+
+    # --- one session ----------------------------------------------------------------------------
+
+    async def _host(self, message: OpenHosted, journals: Journals) -> None:
+        """One session, from its request until nobody can read it any more."""
+        async with AsyncExitStack() as stack:
+            with message.reply as reply:
+                try:
+                    hosted = await self._open(message, journals, stack)
+                except PyreplError as error:
+                    reply.fail(error)
+                    return
+                if not reply.answer(_opened(hosted)):
+                    return  # who asked has gone, and nobody else knows of it
+            self._sessions[hosted.id] = hosted
+            self._principals[hosted.id] = message.principal
+            try:
+                async with trio.open_nursery() as work:
+                    await hosted.run(work)
+                    await stack.aclose()
+                    # What was under way is being told, now that the session is given back.
+                    work.cancel_scope.deadline = trio.current_time() + OUTCOMES_S
+                hosted.ended()
+                await self._keep(hosted)
+            finally:
+                del self._sessions[hosted.id], self._principals[hosted.id]
+                hosted.close_mailbox()
+            await hosted.journal.discard()
+
+    async def _open(
+        self, message: OpenHosted, journals: Journals, stack: AsyncExitStack
+    ) -> HostedSession:
+        """Raises what an acquisition raises, IdConflict, ConfigInvalid."""
+        request = message.request
+        limits = self._limits(request)
+        with self._reserved(message.principal, request.name):
+            session = await stack.enter_async_context(
+                self.lease_session(
+                    request.template,
+                    cwd=request.cwd,
+                    env=request.env,
+                    limits=limits,
+                    acquire_timeout_s=request.acquire_timeout_s,
+                )
+            )
+        return HostedSession(
+            id=secrets.token_hex(ID_BYTES),
+            request=request,
+            session=session,
+            limits=limits,
+            journal=journals.open(),
+            idle_timeout_s=request.idle_timeout_s or self.config.hosting.idle_timeout_s,
+        )
+
+    @contextmanager
+    def _reserved(self, principal: str, name: str | None) -> Iterator[None]:
+        """Nobody else gets a session of that name meanwhile. Raises IdConflict."""
+        if name is None:
+            yield
+            return
+        hosted = self._named(principal, name)
+        if (principal, name) in self._opening or (hosted and hosted.standing == "open"):
+            raise refusals.name_taken(name)
+        self._opening.add((principal, name))
+        try:
+            yield
+        finally:
+            self._opening.remove((principal, name))
+
+    async def _keep(self, hosted: HostedSession) -> None:
+        """Until it was kept for long enough, or there are too many."""
+        with trio.move_on_after(self.config.hosting.retention_s) as scope:
+            self._kept[hosted.id] = scope
+            if len(self._kept) > self.config.hosting.max_ended:
+                next(iter(self._kept.values())).cancel()
+            try:
+                await hosted.serve_ended()
+            finally:
+                del self._kept[hosted.id]
+
+    def _limits(self, request: wire.OpenSession) -> Limits:
+        """The template's, but for what the client wants otherwise. Raises ConfigInvalid."""
+        wishes = {
+            name: wish for name, wish in attrs.asdict(request.limits).items() if wish is not None
+        }
+        return attrs.evolve(self.config.limits_of(request.template), **wishes)
+
+
+def _opened(hosted: HostedSession) -> Opened:
+    lease = hosted.session.lease
+    return Opened(
+        session=hosted.id,
+        template=hosted.request.template,
+        journal=hosted.journal,
+        address=hosted.address,
+        warm=lease.warm,
+        wait_s=lease.wait_s,
+    )

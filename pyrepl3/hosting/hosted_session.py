@@ -1,0 +1,312 @@
+"""A hosted session's actor: runs what clients send, writes what comes of it into the journal.
+
+Owns one leased session while it lives, and who is attached. It waits for its mailbox only; what
+takes longer has a task of its own. Must not know connections: they read the journal themselves.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import trio
+
+from actors import Address, Alarm, Inbox, Reply, close_mailbox, open_mailbox
+from pyrepl3.client.session import Session
+from pyrepl3.config import Limits
+from pyrepl3.errors import PyreplError
+from pyrepl3.events import Error, Event, InputRequested, Result, Started
+from pyrepl3.hosting import refusals
+from pyrepl3.hosting.executions import Executions, Record
+from pyrepl3.hosting.hosting_messages import (
+    Accepted,
+    Attached,
+    CloseHosted,
+    Describe,
+    Detached,
+    Edit,
+    HostedMessage,
+    InterruptHosted,
+    Respond,
+    SessionInfo,
+    Standing,
+    Submit,
+)
+from pyrepl3.journal.journal import Journal
+from pyrepl3.messages import EventReceiver, Refused
+from pyrepl3.wire import client_requests as wire
+from pyrepl3.wire.client_codec import encode_msgpack
+from pyrepl3.wire.client_events import as_map
+
+HOSTED_MAILBOX = 16
+"""Room for what one connection sends at once; beyond it the connection waits."""
+INPUTS_REMEMBERED = 1000
+"""Answered input requests of which a second answer is told that it is one."""
+
+
+@attrs.define(eq=False)
+class HostedSession:
+    """One mailbox, one journal, one process."""
+
+    id: str
+    request: wire.OpenSession
+    session: Session
+    limits: Limits
+    journal: Journal
+    idle_timeout_s: float
+    address: Address[HostedMessage] = attrs.field(init=False)
+    inbox: Inbox[HostedMessage] = attrs.field(init=False)
+    standing: Standing = attrs.field(default="open", init=False)
+    cause: str = attrs.field(default="", init=False)
+    """Why its process ended, if it did by itself."""
+    _executions: Executions = attrs.field(factory=Executions, init=False)
+    _inputs: dict[str, InputRequested | None] = attrs.field(factory=dict, init=False)
+    """Those that wait, and None for those that have their answer."""
+    _attached: int = attrs.field(default=0, init=False)
+    _opened_at: float = attrs.field(factory=time.time, init=False)
+    _last_used_at: float = attrs.field(factory=time.time, init=False)
+    _closers: list[Reply[None]] = attrs.field(factory=list, init=False)
+    _alarm: Alarm = attrs.field(init=False)
+    _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.address, self.inbox = open_mailbox(HOSTED_MAILBOX)
+        self._alarm = Alarm(self._expire)
+
+    async def run(self, work: trio.Nursery) -> None:
+        """Serve until it is closed, has expired, or its process has ended.
+
+        What was accepted goes on in ``work`` until it has its outcome, which it has soon after
+        the lease is given back.
+        """
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._alarm.run)
+                nursery.start_soon(self._watch)
+                self._rest()
+                async for message in self.inbox:
+                    await self._handle(message, work)
+
+    async def serve_ended(self) -> None:
+        """Go on answering, as a session that has ended, until cancelled."""
+        async for message in self.inbox:
+            self._refuse(message)
+
+    def close_mailbox(self) -> None:
+        """The last thing: nobody is answered any more."""
+        close_mailbox(self.inbox, self._refuse)
+
+    # --- messages -------------------------------------------------------------------------------
+
+    async def _handle(self, message: HostedMessage, work: trio.Nursery) -> None:
+        if isinstance(message, Submit):
+            await self._submit(message, work)
+        elif isinstance(message, Respond):
+            work.start_soon(self._respond, message)
+        elif isinstance(message, InterruptHosted):
+            work.start_soon(self._interrupt, message)
+        elif isinstance(message, Edit):
+            work.start_soon(self._edit, message)
+        elif isinstance(message, Attached):
+            self._attached += 1
+            self._rest()
+        elif isinstance(message, Detached):
+            self._attached -= 1
+            self._rest()
+            if not self._attached and self.request.on_disconnect == "interrupt":
+                work.start_soon(self._abandon_all)
+        elif isinstance(message, Describe):
+            message.reply.answer(self.info())
+        else:
+            self._closers.append(message.reply)
+            self._end("closed")
+
+    async def _submit(self, message: Submit, work: trio.Nursery) -> None:
+        with message.reply as reply:
+            request = message.request
+            try:
+                record = self._executions.find(request)
+                if record is not None:
+                    reply.answer(self._accepted(record, again=True))
+                    return
+                if len(self._executions) > self.limits.queued_executions:
+                    raise refusals.queue_full(self.limits.queued_executions)
+                events = await self.session.send(
+                    request.execution,
+                    request.code,
+                    timeout_s=request.timeout_s,
+                    allow_input=request.allow_input,
+                    filename=request.filename,
+                    silent=request.silent,
+                )
+            except PyreplError as error:
+                reply.fail(error)
+                return
+            record = self._executions.accept(request, since=self.journal.last_seq)
+            self._rest()
+            reply.answer(self._accepted(record, again=False))
+            work.start_soon(self._follow, record, events)
+
+    def _accepted(self, record: Record, *, again: bool) -> Accepted:
+        position = 0
+        if not record.ended:
+            position = (
+                self._executions.under_way.index(record) if again else (len(self._executions) - 1)
+            )
+        return Accepted(
+            execution=record.execution, position=position, again=again, since=record.since
+        )
+
+    async def _respond(self, message: Respond) -> None:
+        with message.reply as reply:
+            asked = self._inputs.get(message.input)
+            try:
+                if asked is None:
+                    raise refusals.no_input(message.input, answered=message.input in self._inputs)
+                self._inputs[message.input] = None
+                await asked.respond(message.data)
+            except PyreplError as error:
+                reply.fail(error)
+            else:
+                reply.answer(None)
+
+    async def _interrupt(self, message: InterruptHosted) -> None:
+        with message.reply as reply:
+            running = next(iter(self._executions.under_way), None)
+            execution = message.execution
+            if execution is None and running is not None:
+                execution = running.execution
+            try:
+                outcome = await self.session.interrupt(execution, grace_s=message.grace_s)
+            except PyreplError as error:
+                reply.fail(error)
+            else:
+                reply.answer((execution, outcome))
+
+    async def _edit(self, message: Edit) -> None:
+        with message.reply as reply:
+            request = message.request
+            try:
+                if isinstance(request, wire.Complete):
+                    reply.answer(await self.session.complete(request.code, request.cursor_pos))
+                elif isinstance(request, wire.Inspect):
+                    reply.answer(await self.session.inspect(request.code, request.cursor_pos))
+                else:
+                    reply.answer(await self.session.is_complete(request.code))
+            except PyreplError as error:
+                reply.fail(error)
+
+    def _refuse(self, message: HostedMessage) -> None:
+        """What a session that has ended says. Its journal still tells what was."""
+        if isinstance(message, CloseHosted):
+            message.reply.answer(None)
+        elif isinstance(message, Describe):
+            message.reply.answer(self.info())
+        elif isinstance(message, Submit):
+            self._refuse_code(message)
+        elif isinstance(message, Respond | InterruptHosted | Edit):
+            message.reply.fail(refusals.session_over(self.standing))
+        elif isinstance(message, Attached):
+            self._attached += 1
+        else:
+            self._attached -= 1
+
+    def _refuse_code(self, message: Submit) -> None:
+        """An execution that ran is told as it was, also by a session that has ended."""
+        try:
+            record = self._executions.find(message.request)
+        except PyreplError as error:
+            message.reply.fail(error)
+            return
+        if record is None:
+            message.reply.fail(refusals.session_over(self.standing))
+        else:
+            message.reply.answer(self._accepted(record, again=True))
+
+    # --- events ---------------------------------------------------------------------------------
+
+    async def _follow(self, record: Record, events: EventReceiver) -> None:
+        """Everything that one execution tells goes into the journal, its terminal event last."""
+        with events:
+            async for event in events:
+                if isinstance(event, Refused):
+                    event = refusals.as_outcome(record.execution, event.error)
+                self._note(record, event)
+                await self.journal.make_room()
+        if not record.ended:
+            self._note(record, refusals.outcome_unknown(record.execution))
+
+    def _note(self, record: Record, event: Event) -> None:
+        seq = self._append(as_map(event))
+        if isinstance(event, Started):
+            record.started = True
+        elif isinstance(event, InputRequested):
+            self._inputs[event.input] = event
+            if len(self._inputs) > INPUTS_REMEMBERED:
+                del self._inputs[next(iter(self._inputs))]
+        elif isinstance(event, Result | Error):
+            self._executions.end(record, seq=seq)
+            self._executions.forget_before(self.journal.oldest_seq)
+            self._rest()
+
+    def _append(self, fields: Mapping[str, Any]) -> int:
+        return self.journal.append(
+            lambda seq: encode_msgpack({**fields, "session": self.id, "seq": seq})
+        ).seq
+
+    # --- the end --------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        self.cause = await self.session.wait_ended()
+        self._end("died")
+
+    async def _abandon_all(self) -> None:
+        # The last ones first, so that none of them begins to run because one before it ended.
+        for record in reversed(self._executions.under_way):
+            await self.session.abandon(record.execution)
+
+    def ended(self) -> None:
+        """Its process and its executions have ended: the last event, and nothing after it."""
+        if self.standing == "died":
+            self._append({"type": "session_died", "cause": self.cause, "state": "lost"})
+        else:
+            self._append({"type": "session_closed", "reason": self.standing})
+        self.journal.close()
+        for reply in self._closers:
+            reply.answer(None)
+
+    def _rest(self) -> None:
+        """It was used: the time until it is idle for too long begins anew."""
+        self._last_used_at = time.time()
+        busy = len(self._executions) or self._attached
+        self._alarm.set(math.inf if busy else trio.current_time() + self.idle_timeout_s)
+
+    async def _expire(self) -> None:
+        if not len(self._executions) and not self._attached:
+            self._end("expired")
+
+    def _end(self, standing: Standing) -> None:
+        if self.standing == "open":
+            self.standing = standing
+            self._scope.cancel()
+
+    def info(self) -> SessionInfo:
+        """How it stands now."""
+        under_way = self._executions.under_way
+        return SessionInfo(
+            session=self.id,
+            name=self.request.name,
+            template=self.request.template,
+            standing=self.standing,
+            opened_at=self._opened_at,
+            last_used_at=self._last_used_at,
+            running=under_way[0].execution if under_way else None,
+            queued=max(0, len(under_way) - 1),
+            attached=self._attached,
+            oldest_seq=self.journal.oldest_seq,
+            last_seq=self.journal.last_seq,
+            metadata=self.request.metadata,
+        )

@@ -1,0 +1,166 @@
+"""What connections ask of hosted sessions and their host, and what they are answered.
+
+Owns the vocabulary between `endpoint/` and `hosting/`. Must not hold behaviour. Whoever takes a
+message with a reply in it answers or closes that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from actors import Address, Reply
+from pyrepl3.client.editing import Completeness, Completion, Inspection
+from pyrepl3.events import InterruptOutcome
+from pyrepl3.journal.journal import Journal
+from pyrepl3.wire import client_requests as wire
+
+Standing = Literal["open", "closed", "died", "expired"]
+"""What has become of a session. All but the first are for good; its journal is kept for a while."""
+
+
+@attrs.frozen(kw_only=True)
+class SessionInfo:
+    """A session, as lists show it."""
+
+    session: str
+    name: str | None
+    template: str
+    standing: Standing
+    opened_at: float
+    """Seconds since 1970, by the service's clock; the next one too."""
+    last_used_at: float
+    running: str | None
+    """The execution that runs."""
+    queued: int
+    attached: int
+    """Connections that its events go to."""
+    oldest_seq: int
+    last_seq: int
+    metadata: Mapping[str, Any]
+
+
+@attrs.frozen(kw_only=True)
+class Opened:
+    """A session that was opened, or found."""
+
+    session: str
+    template: str
+    journal: Journal
+    address: Address[HostedMessage]
+    warm: bool
+    wait_s: float
+
+
+@attrs.frozen(kw_only=True)
+class Accepted:
+    """An execution is taken, now or by an earlier request with the same id.
+
+    ``position``: how many are before it, 0 for one that runs. ``since``: the event before its
+    first one.
+    """
+
+    execution: str
+    position: int
+    again: bool
+    since: int
+
+
+# --- to a hosted session ------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Submit:
+    """Run code, once for each id. Raises IdConflict, QueueFull, CodeTooLarge, SessionLost …"""
+
+    request: wire.Execute
+    reply: Reply[Accepted]
+
+
+@attrs.frozen
+class Respond:
+    """The line for one input request. Raises AlreadyAnswered, ExecutionNotFound."""
+
+    input: str
+    data: str | None
+    reply: Reply[None]
+
+
+@attrs.frozen
+class InterruptHosted:
+    """Raises ExecutionNotFound, SessionLost."""
+
+    execution: str | None
+    grace_s: float | None
+    reply: Reply[tuple[str | None, InterruptOutcome]]
+
+
+@attrs.frozen
+class Edit:
+    """A question of an editor."""
+
+    request: wire.Complete | wire.Inspect | wire.IsComplete
+    reply: Reply[Completion | Inspection | Completeness]
+
+
+@attrs.frozen
+class Attached:
+    """One more connection follows its events."""
+
+
+@attrs.frozen
+class Detached:
+    """One connection less."""
+
+
+@attrs.frozen
+class Describe:
+    """How it stands."""
+
+    reply: Reply[SessionInfo]
+
+
+@attrs.frozen
+class CloseHosted:
+    """End it. Answered when it has ended, as it was closed or before."""
+
+    reply: Reply[None]
+
+
+HostedMessage = (
+    Submit | Respond | InterruptHosted | Edit | Attached | Detached | Describe | CloseHosted
+)
+
+
+# --- to the host --------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class OpenHosted:
+    """A new session of this principal. Raises what an acquisition raises, and ConfigInvalid."""
+
+    principal: str
+    request: wire.OpenSession
+    reply: Reply[Opened]
+
+
+@attrs.frozen
+class Find:
+    """The session of that id or name, if it is this principal's. Raises SessionNotFound."""
+
+    principal: str
+    session: str
+    reply: Reply[Opened]
+
+
+@attrs.frozen
+class ListHosted:
+    """All sessions of this principal that can still be read."""
+
+    principal: str
+    reply: Reply[list[SessionInfo]]
+
+
+HostMessage = OpenHosted | Find | ListHosted

@@ -1,0 +1,103 @@
+"""The errors of hosted sessions, in words: what went wrong, why, and how to mend it."""
+
+from __future__ import annotations
+
+from pyrepl3.errors import (
+    AlreadyAnswered,
+    Code,
+    ExecutionNotFound,
+    IdConflict,
+    PyreplError,
+    QueueFull,
+    SessionLost,
+    SessionNotFound,
+)
+from pyrepl3.events import Error
+
+_ENDS = {
+    "closed": "it was closed",
+    "died": "its process has ended",
+    "expired": "nothing ran in it, and nobody was attached to it, for its idle_timeout_s",
+}
+
+
+def session_over(standing: str) -> PyreplError:
+    """A request to a session that has ended."""
+    return SessionLost(
+        what="the session is gone",
+        why=_ENDS.get(standing, "the service ends it"),
+        how="Open a new session; its variables start empty",
+        details={"standing": standing},
+    )
+
+
+def session_not_found(session: str) -> PyreplError:
+    """There is none; or it is another's, which nobody is told."""
+    return SessionNotFound(
+        what=f"there is no session {session}",
+        why="none was opened under that id, or it ended too long ago",
+        how="list_sessions tells which there are",
+        details={"session": session},
+    )
+
+
+def name_taken(name: str) -> PyreplError:
+    """Names are one a session."""
+    return IdConflict(
+        what=f"there is a session {name!r} already",
+        why="each of a principal's sessions has a name of its own",
+        how="Attach to that one, close it, or choose another name",
+        details={"name": name},
+    )
+
+
+def queue_full(limit: int) -> PyreplError:
+    """Too many wait already."""
+    return QueueFull(
+        what="the execution was not queued",
+        why=f"{limit} already wait in this session",
+        how="Wait for one of them, or raise Limits.queued_executions",
+        details={"limit": limit},
+    )
+
+
+def no_input(number: str, *, answered: bool) -> PyreplError:
+    """Nobody waits for that line."""
+    if answered:
+        return AlreadyAnswered(
+            what=f"input {number} has its answer already",
+            why="each request takes one answer, and the first one counts",
+            how="Answer the next input",
+            details={"input": number},
+        )
+    return ExecutionNotFound(
+        what=f"nothing waits for input {number}",
+        why="no execution of this session asked for it",
+        how="Send the 'input' that came with the event",
+        details={"input": number},
+    )
+
+
+def as_outcome(execution: str, error: PyreplError) -> Error:
+    """An execution that was accepted here, and then refused by the session: nothing of it ran."""
+    return Error(
+        execution=execution,
+        name="Refused",
+        value=f"{error.what}: {error.why}",
+        traceback=[],
+        code=error.code,
+        state="lost" if isinstance(error, SessionLost) else "kept",
+        details=dict(error.details),
+    )
+
+
+def outcome_unknown(execution: str) -> Error:
+    """The session's actors ended without a word: a restart of the service's tree, say."""
+    return Error(
+        execution=execution,
+        name="SessionLost",
+        value="the service lost the session while this ran",
+        traceback=[],
+        code=Code.INTERNAL_ERROR,
+        state="unknown",
+    )

@@ -1,0 +1,378 @@
+"""End-to-end tests: hosted sessions on real workers, as connections would use them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+import attrs
+import pytest
+import trio
+
+import pyrepl3
+from actors import Address, Reply, ask
+from pyrepl3.errors import (
+    AlreadyAnswered,
+    ConfigInvalid,
+    ExecutionNotFound,
+    IdConflict,
+    PoolExhausted,
+    QueueFull,
+    SessionLost,
+    SessionNotFound,
+)
+from pyrepl3.hosting.host import Host
+from pyrepl3.hosting.hosting_messages import (
+    Accepted,
+    Attached,
+    CloseHosted,
+    Describe,
+    Detached,
+    Edit,
+    Find,
+    HostMessage,
+    InterruptHosted,
+    ListHosted,
+    Opened,
+    OpenHosted,
+    Respond,
+    SessionInfo,
+    Submit,
+)
+from pyrepl3.wire import client_requests as wire
+from pyrepl3.wire.client_codec import decode_msgpack
+
+T = TypeVar("T")
+OWNER = "ada"
+
+
+@attrs.define
+class Desk:
+    """What a connection would do, shorter."""
+
+    supervisor: pyrepl3.Supervisor
+    host: Address[HostMessage]
+
+    async def open(self, principal: str = OWNER, **fields: Any) -> Opened:
+        request = wire.OpenSession(id=1, **fields)
+        return await ask(self.host, lambda reply: OpenHosted(principal, request, reply))
+
+    async def find(self, session: str, principal: str = OWNER) -> Opened:
+        return await ask(self.host, lambda reply: Find(principal, session, reply))
+
+    async def list(self, principal: str = OWNER) -> list[SessionInfo]:
+        return await ask(self.host, lambda reply: ListHosted(principal, reply))
+
+
+async def submit(opened: Opened, code: str, execution: str = "e1", **fields: Any) -> Accepted:
+    request = wire.Execute(id=1, session=opened.session, execution=execution, code=code, **fields)
+    return await ask(opened.address, lambda reply: Submit(request, reply))
+
+
+async def interrupt(opened: Opened, execution: str | None = None) -> tuple[str | None, Any]:
+    return await ask(opened.address, lambda reply: InterruptHosted(execution, None, reply))
+
+
+async def close(opened: Opened) -> None:
+    def message(reply: Reply[None]) -> CloseHosted:
+        return CloseHosted(reply)
+
+    await ask(opened.address, message)
+
+
+async def info(opened: Opened) -> SessionInfo:
+    return await ask(opened.address, Describe)
+
+
+async def told(opened: Opened, since: int = 0) -> AsyncGenerator[dict[str, Any]]:
+    while (batch := await opened.journal.read(since)) is not None:
+        for entry in batch.entries:
+            yield decode_msgpack(entry.body)
+            since = entry.seq
+
+
+async def first(opened: Opened, kind: str) -> dict[str, Any]:
+    async with aclosing(told(opened)) as events:
+        async for event in events:
+            if event["type"] == kind:
+                return event
+    raise AssertionError("the journal ended first")
+
+
+async def outcome(opened: Opened, execution: str = "e1") -> dict[str, Any]:
+    async with aclosing(told(opened)) as events:
+        async for event in events:
+            if event["type"] in ("result", "error") and event["execution"] == execution:
+                return event
+    raise AssertionError("the journal ended first")
+
+
+async def until(reached: Callable[[], Awaitable[bool]]) -> None:
+    with trio.fail_after(2):
+        while not await reached():  # noqa: ASYNC110  # it is looked at from outside
+            await trio.sleep(0.01)
+
+
+async def all_of(opened: Opened) -> list[dict[str, Any]]:
+    return [event async for event in told(opened)]
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    config = pyrepl3.Config(
+        pool=pyrepl3.PoolConfig(min_idle=1, max_sessions=2, acquire_timeout_s=1.0),
+        hosting=pyrepl3.HostingConfig(max_ended=2),
+    )
+    async with pyrepl3.open_supervisor(config) as supervisor, trio.open_nursery() as nursery:
+        host = Host(config, supervisor.session)
+        yield Desk(supervisor, await nursery.start(host.run))
+        nursery.cancel_scope.cancel()
+
+
+# --- executions ---------------------------------------------------------------------------------
+
+
+async def test_what_runs_is_told_in_the_journal_from_started_to_its_result(desk: Desk) -> None:
+    opened = await desk.open()
+    accepted = await submit(opened, "print('a'); 6 * 7")
+    end = await outcome(opened)
+
+    assert accepted == Accepted(execution="e1", position=0, again=False, since=0)
+    assert (end["type"], end["value"]) == ("result", 42)
+    await close(opened)
+    events = await all_of(opened)
+    assert [event["type"] for event in events] == [
+        "started",
+        "output",
+        "result",
+        "session_closed",
+    ]
+    assert [event["seq"] for event in events] == [1, 2, 3, 4]
+    assert {event["session"] for event in events} == {opened.session}
+
+
+async def test_the_same_id_runs_once_and_is_told_where_its_events_begin(desk: Desk) -> None:
+    opened = await desk.open()
+    await submit(opened, "n = 1", "e0")
+    await outcome(opened, "e0")
+    first = await submit(opened, "n += 1")
+    await outcome(opened)
+    again = await submit(opened, "n += 1")
+    await submit(opened, "n", "e2")
+
+    assert again == attrs.evolve(first, again=True)
+    assert (await outcome(opened, "e2"))["value"] == 2
+
+
+async def test_the_same_id_for_another_request_is_a_conflict(desk: Desk) -> None:
+    opened = await desk.open()
+    await submit(opened, "1")
+
+    with pytest.raises(IdConflict):
+        await submit(opened, "2")
+    with pytest.raises(IdConflict):
+        await submit(opened, "1", timeout_s=5.0)
+
+
+async def test_executions_run_in_order_and_too_many_are_refused(desk: Desk) -> None:
+    opened = await desk.open(limits=wire.LimitsWish(queued_executions=2))
+    await submit(opened, "input()")
+    positions = [(await submit(opened, "0", f"q{n}")).position for n in range(2)]
+
+    assert positions == [1, 2]
+    with pytest.raises(QueueFull):
+        await submit(opened, "0", "q2")
+    stands = await info(opened)
+    assert (stands.running, stands.queued) == ("e1", 2)
+    await interrupt(opened)
+    assert (await outcome(opened, "q1"))["type"] == "result"
+    # Its id was not used: nothing of it ran.
+    assert not (await submit(opened, "1", "q2")).again
+
+
+async def test_an_input_is_answered_once(desk: Desk) -> None:
+    opened = await desk.open()
+    await submit(opened, "input('who? ')")
+    asked = await first(opened, "input")
+    number = asked["input"]
+
+    assert asked["prompt"] == "who? "
+    await ask(opened.address, lambda reply: Respond(number, "Ada", reply))
+    assert (await outcome(opened))["value"] == "Ada"
+    with pytest.raises(AlreadyAnswered):
+        await ask(opened.address, lambda reply: Respond(number, "Eve", reply))
+    with pytest.raises(ExecutionNotFound):
+        await ask(opened.address, lambda reply: Respond("i99", "Eve", reply))
+
+
+async def test_an_interrupt_says_what_it_ended(desk: Desk) -> None:
+    opened = await desk.open()
+    await submit(opened, "while True: pass")
+    execution, ended = await interrupt(opened)
+
+    assert (execution, ended.state, ended.by) == ("e1", "kept", "signal")
+    assert (await outcome(opened))["code"] == "INTERRUPTED"
+    with pytest.raises(ExecutionNotFound):
+        await interrupt(opened, "nobody")
+
+
+async def test_an_editors_questions_are_answered(desk: Desk) -> None:
+    opened = await desk.open()
+    request = wire.Complete(id=1, session=opened.session, code="impor")
+    completion = await ask(opened.address, lambda reply: Edit(request, reply))
+
+    assert "import" in completion.matches
+
+
+# --- its end ------------------------------------------------------------------------------------
+
+
+async def test_a_death_is_told_after_all_that_was_under_way(desk: Desk) -> None:
+    opened = await desk.open()
+    await submit(opened, "print('last words'); import os; os._exit(3)")
+    await submit(opened, "1", "e2")
+    events = await all_of(opened)
+
+    assert [event["type"] for event in events][:2] == ["started", "output"]
+    assert events[-1]["type"] == "session_died"
+    ends = {event["execution"]: event["code"] for event in events if event["type"] == "error"}
+    assert ends.keys() == {"e1", "e2"}
+    assert ends["e1"] == "WORKER_DIED"
+    with pytest.raises(SessionLost):
+        await submit(opened, "1", "e3")
+    # What ran can be asked for as before.
+    assert (await submit(opened, "1", "e2")).again
+
+
+async def test_closing_ends_what_runs_and_gives_the_session_back(desk: Desk) -> None:
+    opened = await desk.open()
+    await submit(opened, "import time; time.sleep(100)")
+    await submit(opened, "1", "e2")
+    await close(opened)
+    events = await all_of(opened)
+
+    assert [event["type"] for event in events if "execution" in event].count("error") == 2
+    assert (events[-1]["type"], events[-1]["reason"]) == ("session_closed", "closed")
+    assert (await info(opened)).standing == "closed"
+    assert desk.supervisor.statistics().pool.leased == 0
+    await close(opened)  # once more does no harm
+
+
+async def test_an_idle_session_expires_but_not_while_somebody_is_there(desk: Desk) -> None:
+    opened = await desk.open(idle_timeout_s=0.2)
+    await opened.address.send(Attached())
+    await submit(opened, "1")
+    await outcome(opened)
+    await trio.sleep(0.4)
+    assert (await info(opened)).standing == "open"
+    await opened.address.send(Detached())
+    events = await all_of(opened)
+
+    assert (events[-1]["type"], events[-1]["reason"]) == ("session_closed", "expired")
+
+
+@pytest.mark.parametrize("on_disconnect", ["continue", "interrupt"])
+async def test_when_the_last_client_leaves_executions_go_on_or_end_as_it_asked(
+    desk: Desk, on_disconnect: str
+) -> None:
+    opened = await desk.open(on_disconnect=on_disconnect)
+    for _ in range(2):
+        await opened.address.send(Attached())
+    await submit(opened, "import time; time.sleep(0.5); 'done'")
+    await submit(opened, "'next'", "e2")
+    await opened.address.send(Detached())
+    assert (await info(opened)).running == "e1"
+    await opened.address.send(Detached())
+    ends = [(await outcome(opened, execution)) for execution in ("e1", "e2")]
+
+    if on_disconnect == "continue":
+        assert [end["value"] for end in ends] == ["done", "next"]
+    else:
+        assert [end["code"] for end in ends] == ["INTERRUPTED", "INTERRUPTED"]
+
+
+# --- whose it is --------------------------------------------------------------------------------
+
+
+async def test_a_session_is_found_by_its_principal_alone(desk: Desk) -> None:
+    opened = await desk.open(name="mine")
+
+    assert (await desk.find(opened.session)).journal is opened.journal
+    assert (await desk.find("mine")).session == opened.session
+    for session in (opened.session, "mine", "nothing"):
+        with pytest.raises(SessionNotFound) as caught:
+            await desk.find(session, "eve")
+        assert caught.value.why == "none was opened under that id, or it ended too long ago"
+    assert [each.session for each in await desk.list()] == [opened.session]
+    assert await desk.list("eve") == []
+
+
+async def test_a_name_is_one_sessions_until_that_has_ended(desk: Desk) -> None:
+    opened = await desk.open(name="mine")
+    with pytest.raises(IdConflict):
+        await desk.open(name="mine")
+    others = await desk.open("eve", name="mine")
+    await close(others)
+    await close(opened)
+    newer = await desk.open(name="mine")
+
+    assert (await desk.find("mine")).session == newer.session
+
+
+async def test_two_who_ask_for_one_name_at_once_get_one_session(desk: Desk) -> None:
+    results: list[object] = []
+
+    async def one() -> None:
+        try:
+            results.append((await desk.open(name="mine")).session)
+        except IdConflict as error:
+            results.append(error.code)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one)
+        nursery.start_soon(one)
+
+    assert results.count("ID_CONFLICT") == 1
+
+
+async def test_what_the_pool_refuses_is_refused(desk: Desk) -> None:
+    for _ in range(2):
+        await desk.open()
+
+    with pytest.raises(PoolExhausted):
+        await desk.open(acquire_timeout_s=0.1)
+    with pytest.raises(ConfigInvalid):
+        await desk.open(template="cobol")
+    with pytest.raises(ConfigInvalid):
+        await desk.open(limits=wire.LimitsWish(memory_bytes=2**40))
+
+
+async def test_who_left_before_the_session_came_holds_none(desk: Desk) -> None:
+    for _ in range(2):
+        opened = await desk.open()
+    with trio.move_on_after(0.1):
+        await desk.open()
+    await close(opened)
+
+    async def settled() -> bool:
+        return desk.supervisor.statistics().pool.leased == 1
+
+    await until(settled)
+    assert [each.standing for each in await desk.list()] == ["open", "closed"]
+
+
+async def test_of_sessions_that_ended_some_are_kept(desk: Desk) -> None:
+    opened = [await desk.open() for _ in range(2)]
+    for each in opened:
+        await close(each)
+    opened.append(await desk.open())
+    await close(opened[-1])
+
+    async def settled() -> bool:
+        return len(await desk.list()) == 2
+
+    await until(settled)
+    with pytest.raises(SessionNotFound):
+        await desk.find(opened[0].session)
+    assert (await desk.find(opened[1].session)).journal.last_seq == 1
