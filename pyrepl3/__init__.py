@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from pyrepl3.errors import ConfigInvalid as ConfigInvalid
     from pyrepl3.errors import ExecutionFailed as ExecutionFailed
     from pyrepl3.errors import ExecutionNotFound as ExecutionNotFound
+    from pyrepl3.errors import ForbiddenOrigin as ForbiddenOrigin
     from pyrepl3.errors import IdConflict as IdConflict
     from pyrepl3.errors import InternalError as InternalError
+    from pyrepl3.errors import MisdirectedHost as MisdirectedHost
     from pyrepl3.errors import PoolDegraded as PoolDegraded
     from pyrepl3.errors import PoolExhausted as PoolExhausted
     from pyrepl3.errors import PyreplError as PyreplError
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from pyrepl3.errors import SessionLost as SessionLost
     from pyrepl3.errors import SessionNotFound as SessionNotFound
     from pyrepl3.errors import ShuttingDown as ShuttingDown
+    from pyrepl3.errors import Unauthorized as Unauthorized
     from pyrepl3.errors import UnknownType as UnknownType
     from pyrepl3.errors import WorkerSpawnFailed as WorkerSpawnFailed
     from pyrepl3.events import Display as Display
@@ -77,6 +80,7 @@ _HOME_OF = {
     "Execution": "pyrepl3.client.execution",
     "ExecutionFailed": "pyrepl3.errors",
     "ExecutionNotFound": "pyrepl3.errors",
+    "ForbiddenOrigin": "pyrepl3.errors",
     "Gap": "pyrepl3.events",
     "HostingConfig": "pyrepl3.config",
     "IdConflict": "pyrepl3.errors",
@@ -87,6 +91,7 @@ _HOME_OF = {
     "JournalConfig": "pyrepl3.config",
     "Limits": "pyrepl3.config",
     "Logs": "pyrepl3.client.execution",
+    "MisdirectedHost": "pyrepl3.errors",
     "Output": "pyrepl3.events",
     "PoolConfig": "pyrepl3.config",
     "PoolDegraded": "pyrepl3.errors",
@@ -105,6 +110,7 @@ _HOME_OF = {
     "Supervisor": "pyrepl3.supervisor",
     "Template": "pyrepl3.config",
     "Timeouts": "pyrepl3.config",
+    "Unauthorized": "pyrepl3.errors",
     "UnknownType": "pyrepl3.errors",
     "Usage": "pyrepl3.events",
     "WorkerSpawnFailed": "pyrepl3.errors",

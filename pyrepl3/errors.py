@@ -26,6 +26,9 @@ class Code(enum.StrEnum):
     ID_CONFLICT = enum.auto()
     QUEUE_FULL = enum.auto()
     ALREADY_ANSWERED = enum.auto()
+    UNAUTHORIZED = enum.auto()
+    FORBIDDEN_ORIGIN = enum.auto()
+    MISDIRECTED_HOST = enum.auto()
     SESSION_NOT_FOUND = enum.auto()
     SESSION_LOST = enum.auto()
     EXECUTION_NOT_FOUND = enum.auto()
@@ -64,6 +67,15 @@ CODES: Mapping[Code, CodeInfo] = {
     Code.ID_CONFLICT: CodeInfo(409, _ANSWER, False, "this id is that of another execution"),
     Code.QUEUE_FULL: CodeInfo(429, _ANSWER, True, "too many executions wait in this session"),
     Code.ALREADY_ANSWERED: CodeInfo(409, _ANSWER, False, "this input request has its answer"),
+    Code.UNAUTHORIZED: CodeInfo(
+        401, "refuses the upgrade", False, "there is no token, or not a known one"
+    ),
+    Code.FORBIDDEN_ORIGIN: CodeInfo(
+        403, "refuses the upgrade", False, "a page of that origin may not come in"
+    ),
+    Code.MISDIRECTED_HOST: CodeInfo(
+        421, "refuses the upgrade", False, "the service does not go by that name"
+    ),
     Code.SESSION_NOT_FOUND: CodeInfo(404, _ANSWER, False, "there is no such session"),
     Code.SESSION_LOST: CodeInfo(410, _ANSWER, False, "the session is gone, and its state with it"),
     Code.EXECUTION_NOT_FOUND: CodeInfo(404, _ANSWER, False, "no such execution is under way"),
@@ -143,6 +155,24 @@ class AlreadyAnswered(PyreplError):
     """Raised by the second answer to one input request; the first stands."""
 
     code = Code.ALREADY_ANSWERED
+
+
+class Unauthorized(PyreplError):
+    """Raised to whoever has no token that is known; nothing else was looked at."""
+
+    code = Code.UNAUTHORIZED
+
+
+class ForbiddenOrigin(PyreplError):
+    """Raised to pages of origins that are neither the service's own nor allowed."""
+
+    code = Code.FORBIDDEN_ORIGIN
+
+
+class MisdirectedHost(PyreplError):
+    """Raised where a request asks for a host that this service is not."""
+
+    code = Code.MISDIRECTED_HOST
 
 
 class SessionNotFound(PyreplError):

@@ -17,6 +17,8 @@ PURE = [
     "pyrepl3/config.py",
     "pyrepl3/conformance/tlc_config.py",
     "pyrepl3/conformance/tlc_messages.py",
+    "pyrepl3/endpoint/access.py",
+    "pyrepl3/endpoint/failures.py",
     "pyrepl3/errors.py",
     "pyrepl3/events.py",
     "pyrepl3/hosting/executions.py",
@@ -44,7 +46,7 @@ PURE = [
 """Modules that decide: bytes, state and `now` go in, what to do comes out."""
 
 IMPURE = {"trio", "socket", "select", "subprocess", "time", "threading"}
-LAYERS = ["wire", "journal", "transport", "session", "pool", "client", "hosting"]
+LAYERS = ["wire", "journal", "transport", "session", "pool", "client", "hosting", "endpoint"]
 """Lower ones first. Facts and vocabulary (config, errors, events, messages) are below them all."""
 
 

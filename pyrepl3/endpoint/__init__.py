@@ -1,0 +1,1 @@
+"""The service as seen from the network: one port for WebSocket and REST."""

@@ -1,0 +1,41 @@
+"""How often somebody may fail to come in: a bucket for each peer that did.
+
+Pure: takes `now`. Must not know what failed. A guesser of tokens is slowed to nothing; whoever
+has the right one is never asked.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import attrs
+
+FAILURES = 10
+"""At once, before a peer must wait; then one more each `FORGIVEN_EVERY_S`."""
+FORGIVEN_EVERY_S = 6.0
+PEERS_REMEMBERED = 10_000
+"""So that a flood from many addresses cannot fill the memory."""
+
+
+@attrs.define(eq=False)
+class FailureLimits:
+    """Of all peers that failed lately."""
+
+    _failed: OrderedDict[str, tuple[float, float]] = attrs.field(factory=OrderedDict)
+    """For each peer how many failures count against it, and when that was so."""
+
+    def failed(self, peer: str, *, now: float) -> None:
+        """Once more."""
+        self._failed[peer] = (self._level(peer, now) + 1, now)
+        self._failed.move_to_end(peer)
+        if len(self._failed) > PEERS_REMEMBERED:
+            self._failed.popitem(last=False)
+
+    def wait_s(self, peer: str, *, now: float) -> float:
+        """How long it must wait before its next attempt; 0 when it need not."""
+        surplus = self._level(peer, now) + 1 - FAILURES
+        return max(0.0, surplus * FORGIVEN_EVERY_S)
+
+    def _level(self, peer: str, now: float) -> float:
+        level, since = self._failed.get(peer, (0.0, now))
+        return max(0.0, level - (now - since) / FORGIVEN_EVERY_S)
