@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyrepl3.client.execution import RichResult as RichResult
     from pyrepl3.client.session import Session as Session
     from pyrepl3.config import Config as Config
+    from pyrepl3.config import EndpointConfig as EndpointConfig
     from pyrepl3.config import HostingConfig as HostingConfig
     from pyrepl3.config import JournalConfig as JournalConfig
     from pyrepl3.config import Limits as Limits
@@ -39,15 +40,18 @@ if TYPE_CHECKING:
     from pyrepl3.errors import IdConflict as IdConflict
     from pyrepl3.errors import InternalError as InternalError
     from pyrepl3.errors import MisdirectedHost as MisdirectedHost
+    from pyrepl3.errors import NotFound as NotFound
     from pyrepl3.errors import PoolDegraded as PoolDegraded
     from pyrepl3.errors import PoolExhausted as PoolExhausted
     from pyrepl3.errors import PyreplError as PyreplError
     from pyrepl3.errors import QueueFull as QueueFull
+    from pyrepl3.errors import RateLimited as RateLimited
     from pyrepl3.errors import SessionLost as SessionLost
     from pyrepl3.errors import SessionNotFound as SessionNotFound
     from pyrepl3.errors import ShuttingDown as ShuttingDown
     from pyrepl3.errors import Unauthorized as Unauthorized
     from pyrepl3.errors import UnknownType as UnknownType
+    from pyrepl3.errors import UnsupportedVersion as UnsupportedVersion
     from pyrepl3.errors import WorkerSpawnFailed as WorkerSpawnFailed
     from pyrepl3.events import Display as Display
     from pyrepl3.events import Error as Error
@@ -75,6 +79,7 @@ _HOME_OF = {
     "Config": "pyrepl3.config",
     "ConfigInvalid": "pyrepl3.errors",
     "Display": "pyrepl3.events",
+    "EndpointConfig": "pyrepl3.config",
     "Error": "pyrepl3.events",
     "Event": "pyrepl3.events",
     "Execution": "pyrepl3.client.execution",
@@ -92,6 +97,7 @@ _HOME_OF = {
     "Limits": "pyrepl3.config",
     "Logs": "pyrepl3.client.execution",
     "MisdirectedHost": "pyrepl3.errors",
+    "NotFound": "pyrepl3.errors",
     "Output": "pyrepl3.events",
     "PoolConfig": "pyrepl3.config",
     "PoolDegraded": "pyrepl3.errors",
@@ -99,6 +105,7 @@ _HOME_OF = {
     "PoolStatistics": "pyrepl3.pool.pool_statistics",
     "PyreplError": "pyrepl3.errors",
     "QueueFull": "pyrepl3.errors",
+    "RateLimited": "pyrepl3.errors",
     "Result": "pyrepl3.events",
     "RichResult": "pyrepl3.client.execution",
     "Session": "pyrepl3.client.session",
@@ -112,6 +119,7 @@ _HOME_OF = {
     "Timeouts": "pyrepl3.config",
     "Unauthorized": "pyrepl3.errors",
     "UnknownType": "pyrepl3.errors",
+    "UnsupportedVersion": "pyrepl3.errors",
     "Usage": "pyrepl3.events",
     "WorkerSpawnFailed": "pyrepl3.errors",
     "open_supervisor": "pyrepl3.supervisor",

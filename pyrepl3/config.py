@@ -271,6 +271,25 @@ class HostingConfig:
 
 
 @attrs.frozen(kw_only=True)
+class EndpointConfig:
+    """How the service listens, and what it expects of its clients. Raises ConfigInvalid."""
+
+    host: str = "127.0.0.1"
+    port: int = attrs.field(default=8765, validator=_number(0, whole=True))
+    """0: any that is free."""
+    max_connections: int = attrs.field(default=1000, validator=_count)
+    head_timeout_s: float = attrs.field(default=10.0, validator=_seconds)
+    """From the first byte of a request to the end of its headers."""
+    keep_alive_s: float = attrs.field(default=75.0, validator=_seconds)
+    """How long a connection may wait for its next request."""
+    slow_client_s: float = attrs.field(default=30.0, validator=_seconds)
+    """How long one message may wait for its client to take it, before the client is left."""
+    ping_every_s: float = attrs.field(default=20.0, validator=_seconds)
+    pong_within_s: float = attrs.field(default=15.0, validator=_seconds)
+    """Together less than 40 s: so soon is it found that a client has gone without a word."""
+
+
+@attrs.frozen(kw_only=True)
 class Config:
     """Everything `open_supervisor` may be told; each part has its defaults.
 
@@ -283,6 +302,7 @@ class Config:
     )
     limits: Limits = attrs.field(factory=Limits, validator=_a(Limits))
     timeouts: Timeouts = attrs.field(factory=Timeouts, validator=_a(Timeouts))
+    endpoint: EndpointConfig = attrs.field(factory=EndpointConfig, validator=_a(EndpointConfig))
     hosting: HostingConfig = attrs.field(factory=HostingConfig, validator=_a(HostingConfig))
     record_trace: str | None = attrs.field(
         default=None, converter=_path_text, validator=_check_path

@@ -22,6 +22,7 @@ class Code(enum.StrEnum):
 
     BAD_MESSAGE = enum.auto()
     UNKNOWN_TYPE = enum.auto()
+    UNSUPPORTED_VERSION = enum.auto()
     CODE_TOO_LARGE = enum.auto()
     ID_CONFLICT = enum.auto()
     QUEUE_FULL = enum.auto()
@@ -29,6 +30,8 @@ class Code(enum.StrEnum):
     UNAUTHORIZED = enum.auto()
     FORBIDDEN_ORIGIN = enum.auto()
     MISDIRECTED_HOST = enum.auto()
+    RATE_LIMITED = enum.auto()
+    NOT_FOUND = enum.auto()
     SESSION_NOT_FOUND = enum.auto()
     SESSION_LOST = enum.auto()
     EXECUTION_NOT_FOUND = enum.auto()
@@ -63,6 +66,9 @@ _EVENT = "ends the execution"
 CODES: Mapping[Code, CodeInfo] = {
     Code.BAD_MESSAGE: CodeInfo(400, _ANSWER, False, "the message is not as it has to be"),
     Code.UNKNOWN_TYPE: CodeInfo(400, _ANSWER, False, "there is no request of this type"),
+    Code.UNSUPPORTED_VERSION: CodeInfo(
+        400, _ANSWER, False, "this version of the protocol is not spoken"
+    ),
     Code.CODE_TOO_LARGE: CodeInfo(413, _ANSWER, False, "the code is over the limit in bytes"),
     Code.ID_CONFLICT: CodeInfo(409, _ANSWER, False, "this id is that of another execution"),
     Code.QUEUE_FULL: CodeInfo(429, _ANSWER, True, "too many executions wait in this session"),
@@ -76,6 +82,10 @@ CODES: Mapping[Code, CodeInfo] = {
     Code.MISDIRECTED_HOST: CodeInfo(
         421, "refuses the upgrade", False, "the service does not go by that name"
     ),
+    Code.RATE_LIMITED: CodeInfo(
+        429, "refuses the upgrade", True, "too many attempts; wait before the next"
+    ),
+    Code.NOT_FOUND: CodeInfo(404, "refuses the upgrade", False, "there is nothing at this address"),
     Code.SESSION_NOT_FOUND: CodeInfo(404, _ANSWER, False, "there is no such session"),
     Code.SESSION_LOST: CodeInfo(410, _ANSWER, False, "the session is gone, and its state with it"),
     Code.EXECUTION_NOT_FOUND: CodeInfo(404, _ANSWER, False, "no such execution is under way"),
@@ -173,6 +183,24 @@ class MisdirectedHost(PyreplError):
     """Raised where a request asks for a host that this service is not."""
 
     code = Code.MISDIRECTED_HOST
+
+
+class UnsupportedVersion(PyreplError):
+    """Raised where client and service have no version of the protocol in common."""
+
+    code = Code.UNSUPPORTED_VERSION
+
+
+class RateLimited(PyreplError):
+    """Raised to a peer that failed to come in too often, or asks for more than it may have."""
+
+    code = Code.RATE_LIMITED
+
+
+class NotFound(PyreplError):
+    """Raised by a request for a path that the service does not have."""
+
+    code = Code.NOT_FOUND
 
 
 class SessionNotFound(PyreplError):

@@ -1,7 +1,8 @@
 """How often somebody may fail to come in: a bucket for each peer that did.
 
-Pure: takes `now`. Must not know what failed. A guesser of tokens is slowed to nothing; whoever
-has the right one is never asked.
+Pure: takes `now`. Must not know what failed. A token has 256 bits, so guessing is hopeless as it
+is; this spares logs and the machine a flood of attempts. Whoever has a right token is let in
+whatever others do from its address: on loopback all have the same.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from pyrepl3.errors import (
     QueueFull,
     SessionLost,
     SessionNotFound,
+    ShuttingDown,
 )
 from pyrepl3.events import Error
 
@@ -28,6 +29,15 @@ def session_over(standing: str) -> PyreplError:
         why=_ENDS.get(standing, "the service ends it"),
         how="Open a new session; its variables start empty",
         details={"standing": standing},
+    )
+
+
+def service_ending() -> PyreplError:
+    """There is no host any more."""
+    return ShuttingDown(
+        what="the request was not taken",
+        why="the service is ending",
+        how="Connect again later",
     )
 
 

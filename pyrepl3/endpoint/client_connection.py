@@ -1,0 +1,209 @@
+"""One client on a WebSocket: what it asks, what it is answered, and its sessions' events.
+
+Owns the conversation of protocol.md 2. It waits for its client and, in tasks of their own, for
+what was asked; no session waits for it. Must not know HTTP, nor who the client is beyond its
+principal's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import trio
+from trio_websocket import WebSocketConnection
+
+from actors import Address, Gone
+from pyrepl3 import __version__
+from pyrepl3.config import Config
+from pyrepl3.endpoint.attachment import Attachment
+from pyrepl3.endpoint.client_requests import VERSION, ClientRequests, Fields, Finish
+from pyrepl3.endpoint.http_connection import error_fields
+from pyrepl3.endpoint.web_socket import MESSAGE_BYTES, Closed
+from pyrepl3.errors import BadMessage, PyreplError
+from pyrepl3.hosting import refusals
+from pyrepl3.hosting.hosting_messages import HostMessage, Opened
+from pyrepl3.journal.journal_state import Entry, Stretch
+from pyrepl3.wire import client_requests as wire
+from pyrepl3.wire.client_codec import (
+    Format,
+    decode_json,
+    decode_msgpack,
+    encode_json,
+    encode_msgpack,
+)
+
+STRIKES = 10
+"""Messages that are none, before the connection is closed: it is not a client of ours."""
+IN_FLIGHT = 4096
+"""Requests of one connection that may wait for their answers; beyond it none are read."""
+POLICY_VIOLATION = 1008
+GOING_AWAY = 1001
+CLOSE_S = 2.0
+"""For the closing handshake; a client that is slow in that too is left."""
+
+
+@attrs.define(eq=False)
+class ClientConnection:
+    """An accepted WebSocket, and what its client follows."""
+
+    socket: WebSocketConnection
+    format: Format
+    principal: str
+    host: Address[HostMessage]
+    config: Config
+    _attachments: dict[str, Attachment] = attrs.field(factory=dict, init=False)
+    _strikes: int = attrs.field(default=0, init=False)
+    _in_flight: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(IN_FLIGHT), init=False)
+
+    async def run(self) -> None:
+        """Talk until the client has gone, is too slow, or says nothing that can be understood."""
+        reason: tuple[int, str] | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                requests = ClientRequests(
+                    self.principal,
+                    self.host,
+                    welcome=self._welcome,
+                    attach=lambda opened, since: self._attach(opened, since, requests, nursery),
+                    detach=self._detach,
+                )
+                await self._send(self._welcome())
+                nursery.start_soon(self._watch)
+                while self._strikes < STRIKES:
+                    await self._take(await self.socket.get_message(), requests, nursery)
+                reason = (POLICY_VIOLATION, f"BAD_MESSAGE, {STRIKES} times")
+                nursery.cancel_scope.cancel()
+        except* Closed:
+            reason = None
+        except* trio.TooSlowError:
+            reason = (POLICY_VIOLATION, "SLOW_CLIENT")
+        if reason is not None:
+            await self.close(*reason)
+
+    async def close(self, code: int, reason: str) -> None:
+        """Say goodbye, if the client listens."""
+        with trio.move_on_after(CLOSE_S):
+            await self.socket.aclose(code, reason)
+
+    async def _watch(self) -> None:
+        """A client that does not answer a ping has gone: one half of a TCP connection may look
+        alive for ever. Raises TooSlowError."""
+        endpoint = self.config.endpoint
+        while True:
+            await trio.sleep(endpoint.ping_every_s)
+            with trio.fail_after(endpoint.pong_within_s):
+                await self.socket.ping()
+
+    # --- requests -------------------------------------------------------------------------------
+
+    async def _take(
+        self, message: str | bytes, requests: ClientRequests, nursery: trio.Nursery
+    ) -> None:
+        fields: dict[str, Any] = {}
+        try:
+            fields = decode_json(message) if isinstance(message, str) else decode_msgpack(message)
+            request = wire.read_request(fields)
+        except PyreplError as error:
+            if isinstance(error, BadMessage):
+                self._strikes += 1
+            await self._send(_error(wire.id_of(fields), error))
+            return
+        await self._in_flight.acquire()
+        try:
+            finish = await requests.begin(request)
+        except PyreplError as error:
+            self._in_flight.release()
+            await self._send(_error(request.id, error))
+        except Gone:
+            self._in_flight.release()
+            await self._send(_error(request.id, refusals.service_ending()))
+        else:
+            nursery.start_soon(self._finish, request, finish)
+
+    async def _finish(self, request: wire.Request, finish: Finish) -> None:
+        try:
+            told: Fields = {**await finish(), "reply_to": request.id}
+        except PyreplError as error:
+            told = _error(request.id, error)
+        except Gone:
+            told = _error(request.id, refusals.session_over("gone"))
+        self._in_flight.release()
+        await self._send(told)
+
+    # --- events ---------------------------------------------------------------------------------
+
+    def _attach(
+        self, opened: Opened, since: int, requests: ClientRequests, nursery: trio.Nursery
+    ) -> None:
+        if opened.session not in self._attachments:
+            attachment = Attachment(opened, since, self._send_entry, self._send_gap)
+            self._attachments[opened.session] = attachment
+            nursery.start_soon(self._follow, attachment, requests)
+
+    def _detach(self, session: str) -> None:
+        attachment = self._attachments.pop(session, None)
+        if attachment is not None:
+            attachment.scope.cancel()
+
+    async def _follow(self, attachment: Attachment, requests: ClientRequests) -> None:
+        await attachment.run()
+        session = attachment.opened.session
+        if self._attachments.get(session) is attachment:
+            # Not detached, so the session has ended: its host may forget it.
+            del self._attachments[session]
+            requests.forget(session)
+
+    async def _send_entry(self, entry: Entry) -> None:
+        if self.format is Format.MSGPACK:
+            await self._send_frame(entry.body)
+        else:
+            await self._send_frame(encode_json(decode_msgpack(entry.body)))
+
+    async def _send_gap(self, session: str, gap: Stretch) -> None:
+        await self._send(
+            {
+                "type": "gap",
+                "session": session,
+                "from_seq": gap.first,
+                "to_seq": gap.last,
+                "bytes": gap.bytes,
+            }
+        )
+
+    # --- the way out ----------------------------------------------------------------------------
+
+    async def _send(self, fields: Fields) -> None:
+        encode = encode_msgpack if self.format is Format.MSGPACK else encode_json
+        await self._send_frame(encode(fields))
+
+    async def _send_frame(self, frame: str | bytes) -> None:
+        """Raises TooSlowError where the client does not take it, Closed where it has gone."""
+        with trio.fail_after(self.config.endpoint.slow_client_s):
+            await self.socket.send_message(frame)
+
+    def _welcome(self) -> Fields:
+        return {
+            "type": "welcome",
+            "version": VERSION,
+            "server": f"pyrepl3/{__version__}",
+            "capabilities": {
+                "templates": sorted(self.config.templates),
+                "formats": [each.value for each in Format],
+                "isolation": "process",
+            },
+            "limits": {
+                "message_bytes": MESSAGE_BYTES,
+                "requests_in_flight": IN_FLIGHT,
+                "journal_bytes": self.config.hosting.journal.disk_bytes,
+                "idle_timeout_s": self.config.hosting.idle_timeout_s,
+                "retention_s": self.config.hosting.retention_s,
+                "slow_client_s": self.config.endpoint.slow_client_s,
+            },
+        }
+
+
+def _error(request: str | int | None, error: PyreplError) -> Mapping[str, Any]:
+    """What is told instead of an answer. ``reply_to`` is null where the request had no id."""
+    return {"type": "refused", "reply_to": request, **error_fields(error)}

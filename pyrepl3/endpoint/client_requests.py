@@ -1,0 +1,237 @@
+"""What is done for each request of a client on a WebSocket, and how it is answered.
+
+Owns the mapping from the wire's requests to the host's and the sessions' messages. Each request
+has two parts: one that is done in the order in which requests came, so that a session gets them in
+that order, and one that waits for the answer. Must not know how anything is sent to the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import attrs
+import trio
+
+from actors import Address, Answer, Reply, ask, open_reply
+from pyrepl3.client.editing import Completeness, Completion, Inspection
+from pyrepl3.errors import UnsupportedVersion
+from pyrepl3.events import InterruptOutcome
+from pyrepl3.hosting import refusals
+from pyrepl3.hosting.hosting_messages import (
+    Accepted,
+    CloseHosted,
+    Edit,
+    Find,
+    HostedMessage,
+    HostMessage,
+    InterruptHosted,
+    ListHosted,
+    Opened,
+    OpenHosted,
+    Respond,
+    SessionInfo,
+    Submit,
+)
+from pyrepl3.wire import client_requests as wire
+
+T = TypeVar("T")
+
+VERSION = 1
+"""Of the protocol; the only one there is."""
+
+Fields = Mapping[str, Any]
+Finish = Callable[[], Awaitable[Fields]]
+"""Waits for the answer and gives its fields; raises PyreplError, or Gone."""
+
+
+@attrs.define(eq=False)
+class ClientRequests:
+    """Those of one client. ``attach`` has a session's events sent to it from behind a number on,
+    if they are not sent already; ``detach`` ends that."""
+
+    principal: str
+    host: Address[HostMessage]
+    welcome: Callable[[], Fields]
+    attach: Callable[[Opened, int], None]
+    detach: Callable[[str], None]
+    _known: dict[str, Opened] = attrs.field(factory=dict, init=False)
+    """Sessions that were asked for, by what they were called."""
+
+    async def begin(self, request: wire.Request) -> Finish:
+        """The first part of a request; what it returns is the second.
+
+        Raises PyreplError.
+        """
+        if isinstance(request, wire.Execute):
+            return await self._execute(request)
+        if isinstance(request, wire.OpenSession):
+            return partial(self._open, request)
+        if isinstance(request, wire.Attach):
+            return await self._attach(request)
+        if isinstance(request, wire.OfSession):
+            return await self._of_session(request)
+        if isinstance(request, wire.ListSessions):
+            return self._list
+        if isinstance(request, wire.Hello):
+            return self._hello(request)
+        return _pong
+
+    def forget(self, session: str) -> None:
+        """That session has ended, and may be forgotten by its host."""
+        self._known = {
+            name: opened for name, opened in self._known.items() if opened.session != session
+        }
+
+    # --- sessions -------------------------------------------------------------------------------
+
+    async def _open(self, request: wire.OpenSession) -> Fields:
+        opened: Opened = await ask(
+            self.host, lambda reply: OpenHosted(self.principal, request, reply)
+        )
+        self._known[opened.session] = opened
+        self.attach(opened, 0)
+        return {
+            "type": "session_opened",
+            "session": opened.session,
+            "name": request.name,
+            "template": opened.template,
+            "isolation": "process",
+            "warm": opened.warm,
+            "wait_s": opened.wait_s,
+        }
+
+    async def _attach(self, request: wire.Attach) -> Finish:
+        opened = await self._session(request.session)
+        journal = opened.journal
+        since = journal.last_seq if request.since is None else request.since
+
+        async def finish() -> Fields:
+            self.attach(opened, since)
+            return {
+                "type": "attached",
+                "session": opened.session,
+                "seq": journal.last_seq,
+                "oldest_seq": journal.oldest_seq,
+            }
+
+        return finish
+
+    async def _list(self) -> Fields:
+        infos: list[SessionInfo] = await ask(
+            self.host, lambda reply: ListHosted(self.principal, reply)
+        )
+        return {"type": "sessions", "sessions": [attrs.asdict(info) for info in infos]}
+
+    async def _session(self, session: str) -> Opened:
+        """Raises SessionNotFound."""
+        known = self._known.get(session)
+        if known is not None:
+            return known
+        opened: Opened = await ask(self.host, lambda reply: Find(self.principal, session, reply))
+        self._known[session] = opened
+        return opened
+
+    # --- what is asked of one session -----------------------------------------------------------
+
+    async def _execute(self, request: wire.Execute) -> Finish:
+        opened = await self._session(request.session)
+        answer: Answer[Accepted] = await _sent(opened, lambda reply: Submit(request, reply))
+
+        async def finish() -> Fields:
+            accepted = await answer.wait()
+            self.attach(opened, accepted.since)
+            return {
+                "type": "accepted",
+                "session": opened.session,
+                "execution": accepted.execution,
+                "position": accepted.position,
+                "again": accepted.again,
+            }
+
+        return finish
+
+    async def _of_session(self, request: wire.OfSession) -> Finish:
+        opened = await self._session(request.session)
+        named: Fields = {"session": opened.session}
+        if isinstance(request, wire.Detach):
+            self.detach(opened.session)
+            return partial(_told, {"type": "detached", **named})
+        if isinstance(request, wire.CloseSession):
+            closed: Answer[None] = await _sent(opened, CloseHosted)
+            return partial(_when, closed, lambda _: {"type": "session_ended", **named})
+        if isinstance(request, wire.InputResponse):
+            number, data = request.input, request.data
+            taken: Answer[None] = await _sent(opened, lambda reply: Respond(number, data, reply))
+            return partial(
+                _when, taken, lambda _: {"type": "input_taken", "input": number, **named}
+            )
+        if isinstance(request, wire.Interrupt):
+            execution, grace_s = request.execution, request.grace_s
+            ended: Answer[tuple[str | None, InterruptOutcome]] = await _sent(
+                opened, lambda reply: InterruptHosted(execution, grace_s, reply)
+            )
+            return partial(_when, ended, lambda outcome: {**_interrupted(outcome), **named})
+        assert isinstance(request, wire.Complete | wire.Inspect | wire.IsComplete)
+        question = request
+        edit: Answer[Completion | Inspection | Completeness] = await _sent(
+            opened, lambda reply: Edit(question, reply)
+        )
+        return partial(_when, edit, lambda said: {**_edited(said), **named})
+
+    # --- the connection itself ------------------------------------------------------------------
+
+    def _hello(self, request: wire.Hello) -> Finish:
+        if VERSION not in request.versions:
+            raise UnsupportedVersion(
+                what="none of these versions of the protocol is spoken here",
+                why=f"this service speaks {VERSION}, and was asked for {request.versions[:10]}",
+                how="Use a client of the same version, or update the service",
+                details={"supported": [VERSION]},
+            )
+        return partial(_told, self.welcome())
+
+
+async def _sent(opened: Opened, make_message: Callable[[Reply[T]], HostedMessage]) -> Answer[T]:
+    """What waits for the answer, once the session has the message. Raises SessionLost."""
+    reply: Reply[T]
+    answer: Answer[T]
+    reply, answer = open_reply()
+    message = make_message(reply)
+    try:
+        try:
+            opened.address.send_nowait(message)
+        except trio.WouldBlock:
+            await opened.address.send(message)
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        reply.close()
+        raise refusals.session_not_found(opened.session) from None
+    return answer
+
+
+async def _when(answer: Answer[T], tell: Callable[[T], Fields]) -> Fields:
+    return tell(await answer.wait())
+
+
+async def _told(fields: Fields) -> Fields:
+    return fields
+
+
+async def _pong() -> Fields:
+    return {"type": "pong"}
+
+
+def _interrupted(ended: tuple[str | None, InterruptOutcome]) -> Fields:
+    execution, outcome = ended
+    return {
+        "type": "interrupted",
+        "execution": execution,
+        "by": outcome.by,
+        "state": outcome.state,
+    }
+
+
+def _edited(said: Completion | Inspection | Completeness) -> Fields:
+    names = {Completion: "completed", Inspection: "inspected", Completeness: "completeness"}
+    return {"type": names[type(said)], **attrs.asdict(said)}

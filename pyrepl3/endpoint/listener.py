@@ -1,0 +1,112 @@
+"""The port: connections come in here, each gets a task, and too many are turned away.
+
+Owns the listening sockets and a descriptor in reserve: where all others are used up, it is given
+up for a moment to tell one client so, instead of letting it wait. Must not know HTTP beyond that
+one answer.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+
+import attrs
+import trio
+
+logger = logging.getLogger("pyrepl3.endpoint")
+
+BACKLOG = 1024
+PAUSE_S = 0.1
+"""Where a connection cannot be accepted at all: before the next attempt."""
+TURN_AWAY_S = 1.0
+BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\n"
+    b"Content-Type: application/problem+json\r\n"
+    b"Retry-After: 1\r\n"
+    b"Connection: close\r\n"
+    b"Content-Length: 68\r\n\r\n"
+    b'{"title":"Service Unavailable","status":503,"detail":"no room left"}'
+)
+
+_USED_UP = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+Serve = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+@attrs.define(eq=False)
+class Listener:
+    """All addresses of one host and port."""
+
+    listeners: list[trio.SocketListener]
+    max_connections: int
+    serve: Serve
+    _connections: int = attrs.field(default=0, init=False)
+    _reserve: int = attrs.field(factory=lambda: os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+
+    @property
+    def port(self) -> int:
+        """The one that it listens on."""
+        port: int = self.listeners[0].socket.getsockname()[1]
+        return port
+
+    async def run(self) -> None:
+        """Accept until cancelled; then the port is free again."""
+        try:
+            async with trio.open_nursery() as nursery:
+                for listener in self.listeners:
+                    nursery.start_soon(self._accept, listener, nursery)
+        finally:
+            os.close(self._reserve)
+            for listener in self.listeners:
+                listener.socket.close()
+
+    async def _accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                if error.errno not in _USED_UP:
+                    raise
+                logger.warning("a connection was turned away: %s", os.strerror(error.errno))
+                await self._use_reserve(listener)
+                continue
+            if self._connections >= self.max_connections:
+                nursery.start_soon(_turn_away, stream)
+                continue
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._connections += 1
+            nursery.start_soon(self._serve, stream)
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        try:
+            await self.serve(stream)
+        finally:
+            self._connections -= 1
+            await trio.aclose_forcefully(stream)
+
+    async def _use_reserve(self, listener: trio.SocketListener) -> None:
+        os.close(self._reserve)
+        try:
+            with trio.move_on_after(PAUSE_S):
+                await _turn_away(await listener.accept())
+        except OSError:
+            await trio.sleep(PAUSE_S)
+        finally:
+            self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+
+async def _turn_away(stream: trio.SocketStream) -> None:
+    with trio.move_on_after(TURN_AWAY_S):
+        try:
+            await stream.send_all(BUSY)
+            await stream.send_eof()
+            # Until it has read that: closing with bytes unread would take the answer back.
+            while await stream.receive_some(4096):
+                pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+        finally:
+            await trio.aclose_forcefully(stream)
