@@ -16,9 +16,9 @@ from actors import Reply
 
 NOBODY = 0
 """The number of the reply that nobody waits for."""
-UNKNOWN = "unknown"
+UNKNOWN = "no such execution"
 """Stands for an execution's id that is of no job: it may be any text, of any length, that a user
-typed."""
+typed. No id that a client may give to an execution has spaces."""
 
 
 class SessionAction(enum.StrEnum):

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from actors import Reply, open_reply
 from pyrepl3.config import Limits, Timeouts
+from pyrepl3.errors import BadMessage
 from pyrepl3.events import InterruptOutcome
 from pyrepl3.messages import AnswerInput, Execute, Interrupt, Query, open_events
 from pyrepl3.session.session_state import HANDED_AT_MOST, SessionState
 from pyrepl3.session.session_trace import UNKNOWN, SessionAction, SessionTrace
+from pyrepl3.wire.client_requests import read_request
 
 TIMEOUTS = Timeouts(interrupt_grace_s=2.0, stack_dump_s=0.5, close_grace_s=1.0)
 
@@ -229,3 +233,10 @@ def test_nothing_is_kept_of_an_interrupt_that_was_settled() -> None:
 
     assert world.state.trace is not None
     assert world.state.trace._numbers == {}
+
+
+def test_what_stands_for_such_an_id_is_no_id_that_a_client_may_give() -> None:
+    with pytest.raises(BadMessage):
+        read_request(
+            {"type": "execute", "id": 1, "session": "s", "execution": UNKNOWN, "code": "1"}
+        )
