@@ -430,8 +430,9 @@ KillIsFelt(s) == s \in Stopping /\ s \in DOMAIN processes /\ ProcessDies(s)
 ReapIsDone(s) == s \in DOMAIN processes /\ ProcessIsReaped(s)
 
 Fairness ==
-    \* What is due is done in the same turn, without waiting for anything.
-    /\ WF_vars(Effect)
+    \* What is due is done in the same turn, without waiting for anything. A spare that may be
+    \* started is not due: nothing may rest on that.
+    /\ WF_vars(~Settled /\ Effect)
     \* The pool serves its mailbox, in which a departure waits in line.
     /\ \A w \in Waiters : WF_vars(CallerIsHeard(w))
     \* Callers give back in the end: code that runs has a deadline.

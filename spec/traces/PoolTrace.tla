@@ -59,7 +59,7 @@ WasTold ==
     \/ Is("StartFailed") /\ IsAbout /\ StartFailed(s)
     \/ Is("SessionDied") /\ IsAbout /\ SessionDied(s)
     \/ Is("SessionEnded") /\ IsAbout /\ SessionEnded(s)
-    \/ Is("ZygoteDies") /\ ZygoteDies(t)
+    \/ Is("ZygoteDies") /\ t \in DOMAIN breakers /\ ZygoteDies(t)
     \/ Is("ShutDown") /\ ShutDown
 
 Rang ==
