@@ -27,6 +27,10 @@ def _invalid(name: str, value: object, why: str, how: str) -> ConfigInvalid:
     )
 
 
+GREATEST_COUNT = 2**31 - 1
+"""Of anything that is counted: more is a slip, and the model checker's numbers end there."""
+
+
 def _check_number(name: str, value: object, *, minimum: float, whole: bool) -> None:
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
@@ -39,7 +43,11 @@ def _check_number(name: str, value: object, *, minimum: float, whole: bool) -> N
 
 
 def _number(
-    minimum: float, *, whole: bool = False, optional: bool = False
+    minimum: float,
+    *,
+    whole: bool = False,
+    optional: bool = False,
+    maximum: float = math.inf,
 ) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
     """A validator for a finite number of at least ``minimum``; None passes where optional."""
 
@@ -48,11 +56,15 @@ def _number(
             return
         name = f"{type(instance).__name__}.{attribute.name}"
         _check_number(name, value, minimum=minimum, whole=whole)
+        assert isinstance(value, int | float)
+        if value > maximum:
+            raise _invalid(name, value, f"the most is {maximum}", f"Give {maximum} or less")
 
     return validate
 
 
-_count = _number(1, whole=True)
+_count = _number(1, whole=True, maximum=GREATEST_COUNT)
+_bytes = _number(1, whole=True)
 _count_or_none = _number(1, whole=True, optional=True)
 _seconds = _number(0.001)
 
@@ -203,7 +215,7 @@ class PoolConfig:
     Raises ConfigInvalid.
     """
 
-    min_idle: int = attrs.field(default=2, validator=_number(0, whole=True))
+    min_idle: int = attrs.field(default=2, validator=_number(0, whole=True, maximum=GREATEST_COUNT))
     """Idle sessions to keep ready, for each template."""
     max_sessions: int = attrs.field(default=100, validator=_count)
     """All of them: starting, idle, leased and stopping, of every template."""
@@ -245,10 +257,10 @@ class JournalConfig:
     forgotten, the oldest first, and told as a gap. Raises ConfigInvalid.
     """
 
-    memory_bytes: int = attrs.field(default=2**20, validator=_count)
+    memory_bytes: int = attrs.field(default=2**20, validator=_bytes)
     """Of one session."""
-    total_memory_bytes: int = attrs.field(default=64 * 2**20, validator=_count)
-    least_memory_bytes: int = attrs.field(default=64 * 2**10, validator=_count)
+    total_memory_bytes: int = attrs.field(default=64 * 2**20, validator=_bytes)
+    least_memory_bytes: int = attrs.field(default=64 * 2**10, validator=_bytes)
     """Of one session, when all together are over their bound."""
     disk_bytes: int = attrs.field(default=256 * 2**20, validator=_number(0, whole=True))
     """Of one session: the output of a long job that can be had in full afterwards."""

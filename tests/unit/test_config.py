@@ -227,3 +227,17 @@ def test_nothing_is_recorded_unless_a_file_is_named() -> None:
 @pytest.mark.parametrize("path", [3, "", "tra\0ce", b"/tmp/trace", True])
 def test_a_recordings_path_is_text(path: Any) -> None:
     assert_refused(lambda: Config(record_trace=path), "Config.record_trace")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: PoolConfig(max_sessions=2**31),
+        lambda: PoolConfig(min_idle=2**31),
+        lambda: PoolConfig(breaker_failures=10**12),
+        lambda: Limits(queued_executions=2**31),
+    ],
+)
+def test_what_is_counted_has_an_end(make: Callable[[], object]) -> None:
+    with pytest.raises(ConfigInvalid, match="the most is 2147483647"):
+        make()
