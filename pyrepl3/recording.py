@@ -183,10 +183,12 @@ def _make_ours(path: str, descriptor: int) -> None:
         how = "Give each supervisor a file of its own"
         raise _no_file(path, "another supervisor records into it", how) from error
     first = os.pread(descriptor, len(FIRST_BYTES), 0)
-    if first and first != FIRST_BYTES:
+    # One that was cut in its first line, by a kill or a full disk, is ours too.
+    if not FIRST_BYTES.startswith(first):
         how = "Name another file, or remove this one"
         raise _no_file(path, "it holds something that is not a recording", how)
     os.ftruncate(descriptor, 0)
+    os.fchmod(descriptor, OWNER_ONLY)  # also of one that was there, with another mode
 
 
 def _reason(error: OSError) -> str:

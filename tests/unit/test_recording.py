@@ -17,7 +17,7 @@ import pytest
 from pyrepl3 import __version__
 from pyrepl3.config import Config, PoolConfig, Template
 from pyrepl3.errors import ConfigInvalid
-from pyrepl3.recording import BUFFER_BYTES, open_recording
+from pyrepl3.recording import BUFFER_BYTES, FIRST_BYTES, open_recording
 
 EVENT = {"of": "pool", "action": "Release", "session": "s1"}
 
@@ -106,6 +106,27 @@ def test_an_older_recording_is_overwritten(tmp_path: Path) -> None:
         pass
 
     assert lines_of(path)[1:] == [{"trace": "end", "events": 0}]
+
+
+@pytest.mark.parametrize("cut", range(len(FIRST_BYTES)))
+def test_one_that_was_cut_in_its_first_line_is_overwritten(cut: int, tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_bytes(FIRST_BYTES[:cut])
+    with open_recording(str(path), Config()):
+        pass
+
+    assert lines_of(path)[-1] == {"trace": "end", "events": 0}
+
+
+def test_one_that_others_could_read_is_its_owners_from_now_on(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    with open_recording(str(path), Config()):
+        pass
+    path.chmod(0o666)
+    with open_recording(str(path), Config()):
+        pass
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_link_is_followed(tmp_path: Path) -> None:
