@@ -9,6 +9,7 @@ that is free, and an epoch that tells it from others of its slot: the number of 
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -101,22 +102,33 @@ def _run(opened: Mapping[str, Any], actions: str, *, whole: bool) -> str:
 class _Translation:
     """The names of one pool's sessions, as they come and go."""
 
-    free: list[int]
+    most: int
+    """Slots: one more than sessions may live, so that one that is too many gets a slot, and the
+    spec's refusal."""
+    free: list[int] = attrs.field(factory=list)
+    """Slots that were used and are free again, as a heap."""
+    used: int = 0
+    """Slots that were ever used; as many as are needed, and not as many as are allowed."""
     epoch: int = 0
     highest: int = 1
     live: int = 0
     waiting: int = 0
+    live_sessions: set[str] = attrs.field(factory=set)
     places: dict[str, tuple[int, int]] = attrs.field(factory=dict)
     """The slot and epoch of every session there ever was: a late event may be about any."""
 
     @classmethod
     def of(cls, opened: Mapping[str, Any]) -> _Translation:
-        # More than may live: one that is too many gets a slot, and the spec's refusal.
-        return cls(free=list(range(1, opened["max_sessions"] + 2)))
+        return cls(most=opened["max_sessions"] + 1)
 
     def copy(self) -> _Translation:
         """Another one that has come as far."""
-        return attrs.evolve(self, free=list(self.free), places=dict(self.places))
+        return attrs.evolve(
+            self,
+            free=list(self.free),
+            live_sessions=set(self.live_sessions),
+            places=dict(self.places),
+        )
 
     def action(self, event: Mapping[str, Any]) -> dict[str, object]:
         """One event in the spec's names."""
@@ -136,16 +148,29 @@ class _Translation:
         return action
 
     def _place(self, action: str, session: str) -> tuple[int, int]:
-        if action == "Start" and self.free:
-            self.epoch += 1
-            slot = min(self.free)
-            self.free.remove(slot)
-            self.highest = max(self.highest, slot)
-            self.places[session] = (slot, self.epoch)
+        if action == "Start":
+            if session in self.places:
+                return NOWHERE, NOWHERE  # an id is used once: the spec has no such start
+            self._start(session)
         place = self.places.get(session, (NOWHERE, NOWHERE))
-        if action in ("StartFailed", "SessionEnded") and place[0] not in (*self.free, NOWHERE):
-            self.free.append(place[0])
+        if action in ("StartFailed", "SessionEnded") and session in self.live_sessions:
+            self.live_sessions.remove(session)
+            heapq.heappush(self.free, place[0])
         return place
+
+    def _start(self, session: str) -> None:
+        """The least slot that is free, if there is one."""
+        if self.free:
+            slot = heapq.heappop(self.free)
+        elif self.used < self.most:
+            self.used += 1
+            slot = self.used
+        else:
+            return
+        self.epoch += 1
+        self.highest = max(self.highest, slot)
+        self.places[session] = (slot, self.epoch)
+        self.live_sessions.add(session)
 
 
 def pool_actions(runs: Iterable[Sequence[Mapping[str, Any]]]) -> dict[str, int]:
