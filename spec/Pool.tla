@@ -511,8 +511,12 @@ AnOpenBreakerKeepsNobodyWaiting ==
 
 \* One start at a time is risked, to see.
 AFailingTemplateStartsOneAtATime ==
-    \A t \in Templates : breakers[t].position = "half_open" =>
+    \A t \in Templates : breakers[t].position = "half_open" \/ breakers[t].failures > 0 =>
         Cardinality({s \in Starting(t) : ~sessions[s].stale}) <= 1
+
+AClosedBreakerHasCountedFewFailures ==
+    \A t \in Templates : breakers[t].position = "closed" =>
+        breakers[t].failures < config.breaker_failures
 
 AfterShutdownNothingIsLeft ==
     shutting /\ Settled => queue = <<>> /\ DOMAIN sessions = Stopping
@@ -532,6 +536,18 @@ OnlyAnIdleSessionIsHandedOut ==
     [][\A s \in DOMAIN sessions \cap DOMAIN sessions' :
           sessions[s].owner = None /\ sessions'[s].owner # None
               => sessions[s].phase = "idle" /\ ~processes[s].used]_vars
+
+\* A start that was under way when another failed is not held against its
+\* template again.
+FailuresTogetherAreOne ==
+    [][\A s \in DOMAIN sessions \ DOMAIN sessions' :
+          sessions[s].stale => breakers' = breakers]_vars
+
+\* An idle session gives way only to somebody who waits and for whom no other does.
+NoMoreGiveWayThanWait ==
+    [][\A s \in Stopping' \cap DOMAIN sessions :
+          sessions[s].phase = "idle" /\ ~shutting /\ processes[s].state = "ready"
+              => Cardinality(Stopping) < Len(queue)]_vars
 
 ASuccessForgivesAll ==
     [][\A s \in DOMAIN sessions \cap DOMAIN sessions' :
@@ -558,7 +574,8 @@ NobodyIsForgotten ==
           IN  callers[w].state = "waiting" /\ (\A j \in DOMAIN queue' : queue'[j] # w)
               => \/ w \in DOMAIN callers' /\ callers'[w].slot # None
                  \/ shutting
-                 \/ breakers[callers[w].template].position = "open"
+                 \/ /\ breakers[callers[w].template].position = "open"
+                    /\ Idle(callers[w].template) = {}
                  \/ w \notin Patient]_vars
 
 \* While its process lives, a session is its owner's until that gives it back.
