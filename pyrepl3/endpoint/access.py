@@ -126,7 +126,7 @@ def _misdirected() -> PyreplError:
     return MisdirectedHost(
         what="this service does not go by that name",
         why="the Host header is not one of those it is configured with",
-        how="Ask for it under its own name, or add the name with --allow-host",
+        how="Ask for it under its own name, or add the name to the service's AccessRules.hosts",
     )
 
 
@@ -134,7 +134,7 @@ def _forbidden_origin() -> PyreplError:
     return ForbiddenOrigin(
         what="pages of that origin may not use this service",
         why="the Origin header is neither its own nor one that it is configured with",
-        how="Open the service's own page, or add the origin with --allow-origin",
+        how="Open the service's own page, or add it to the service's AccessRules.origins",
     )
 
 
@@ -142,5 +142,5 @@ def _unauthorized() -> PyreplError:
     return Unauthorized(
         what="this request is not authorized",
         why="it has no token, or one that is not known here",
-        how="Send 'Authorization: Bearer TOKEN'; `pyrepl3 serve` says where the token is",
+        how="Send 'Authorization: Bearer TOKEN', with a token of this service",
     )
