@@ -18,11 +18,16 @@ from pyrepl3.cli.statuses import FAILED, MISUSED
 from pyrepl3.conformance.checking import CannotCheck, check_recordings
 from pyrepl3.conformance.recordings import RecordingInvalid
 from pyrepl3.conformance.tlc import TlcMissing
-from pyrepl3.conformance.verdicts import Rejection, SpecVerdict, Verdict
+from pyrepl3.conformance.verdicts import Inconsistency, Rejection, SpecVerdict, Verdict
 
 WIDTH = 96
 NO_BREAK = "\x00"
 """Stands for a space at which no line is broken."""
+
+BLAME = (
+    "Either the service broke its specification, which is a bug to report with the recording,",
+    "or the file is not as the service wrote it.",
+)
 
 
 def check(command: SpecCheck) -> int:
@@ -64,6 +69,8 @@ def as_text(verdict: Verdict, min_coverage: float | None) -> str:
     for spec in verdict.specs:
         if spec.rejection is not None:
             lines += ["", *_rejection(spec.spec, spec.rejection)]
+    for inconsistency in verdict.inconsistencies:
+        lines += ["", *_inconsistency(inconsistency)]
     if verdict.coverage_percent is not None:
         lines += ["", *_coverage(verdict, verdict.coverage_percent)]
         if not covers_enough(verdict, min_coverage):
@@ -96,8 +103,16 @@ def _rejection(spec: str, rejection: Rejection) -> list[str]:
         *(line for conjunct in rejection.state.splitlines() for line in _wrapped(conjunct)),
         "What could have come then:",
         *_wrapped(_allowed(rejection)),
-        "Either the service broke its specification, which is a bug to report with the recording,",
-        "or the file is not as the service wrote it.",
+        *BLAME,
+    ]
+
+
+def _inconsistency(inconsistency: Inconsistency) -> list[str]:
+    return [
+        f"Rejected: {inconsistency.path}, line {inconsistency.line}",
+        *_wrapped(json.dumps(inconsistency.event)),
+        f"This does not agree with the lines before it: {inconsistency.why}.",
+        *BLAME,
     ]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 
 from pyrepl3.conformance import continuations, pool_modules, session_modules
+from pyrepl3.conformance.consistency import inconsistency
 from pyrepl3.conformance.recordings import Contents, Recorded, Run, read_recording
 from pyrepl3.conformance.tlc import Outcome, Tlc, TlcResult, find_tlc, run_tlc, spec_directory
 from pyrepl3.conformance.verdicts import Rejection, SpecVerdict, Verdict
@@ -122,6 +123,9 @@ def check_recordings(
     return Verdict(
         recordings={contents.path: tuple(contents.remarks) for contents in recordings},
         specs=tuple(verdicts),
+        inconsistencies=tuple(
+            found for contents in recordings if (found := inconsistency(contents)) is not None
+        ),
     )
 
 

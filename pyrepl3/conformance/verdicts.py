@@ -30,6 +30,16 @@ class Rejection:
 
 
 @attrs.frozen(kw_only=True)
+class Inconsistency:
+    """The first line of a recording that does not agree with the lines before it."""
+
+    path: str
+    line: int
+    event: Mapping[str, Any]
+    why: str
+
+
+@attrs.frozen(kw_only=True)
 class SpecVerdict:
     """One spec's word on all runs of all recordings."""
 
@@ -63,11 +73,13 @@ class Verdict:
     """Each file, and what its reader should know of it."""
     specs: tuple[SpecVerdict, ...]
     """Every spec, also one that no run was of."""
+    inconsistencies: tuple[Inconsistency, ...] = ()
+    """Of each recording at most one."""
 
     @property
     def accepted(self) -> bool:
-        """Whether every spec accepts."""
-        return all(spec.accepted for spec in self.specs)
+        """Whether every spec accepts, and each recording agrees with itself."""
+        return not self.inconsistencies and all(spec.accepted for spec in self.specs)
 
     @property
     def coverage_percent(self) -> float | None:

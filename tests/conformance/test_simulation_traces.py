@@ -47,6 +47,7 @@ def test_what_simulated_services_do_is_what_the_specs_allow(
                 f"{taken} of its {len(spec.taken)} actions taken"
             )
     assert [spec.rejection for spec in verdict.specs] == [None, None]
+    assert verdict.inconsistencies == ()
     assert verdict.coverage_percent >= COVERED_AT_LEAST_PERCENT
 
 

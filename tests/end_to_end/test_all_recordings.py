@@ -28,6 +28,7 @@ def test_the_specs_allow_what_the_service_did_in_all_of_these_tests(
         print("\n" + as_text(verdict, LEAST_COVERAGE_PERCENT))
 
     assert [spec.rejection for spec in verdict.specs if spec.rejection is not None] == []
+    assert verdict.inconsistencies == ()
     if not recorded.whole_suite:
         pytest.skip("accepted; the coverage tells something of the whole suite only")
     assert verdict.coverage_percent >= LEAST_COVERAGE_PERCENT

@@ -128,6 +128,30 @@ def test_a_recording_that_misses_a_line_is_rejected_there(recording: Path, tmp_p
     assert "Accepted" not in said
 
 
+def test_a_session_that_contradicts_its_pool_is_rejected(recording: Path, tmp_path: Path) -> None:
+    """Each spec alone would accept both."""
+    lines = recording.read_text().splitlines(keepends=True)
+    ended = line_of("SessionEnded", lines)
+    changed = tmp_path / "changed"
+    execute = line_of("Execute", lines)
+    late = [
+        lines.pop(index)
+        for index in reversed(range(execute, ended))
+        if '"of":"session"' in lines[index]
+    ]
+    place = line_of("SessionEnded", lines) + 1
+    changed.write_text("".join(counted(lines[:place] + late[::-1] + lines[place:])))
+
+    done = run(COMMAND, "spec", "check", str(changed))
+
+    said = done.stdout.decode()
+    assert done.returncode == 1
+    assert "Session.tla  accepted" in said
+    assert f"\nRejected: {changed}, line {place + 1}\n" in said
+    assert "does not agree with the lines before it: the pool has heard of the end of s1." in said
+    assert "Accepted" not in said
+
+
 def test_lines_in_another_order_or_twice_are_rejected_at_the_first(
     recording: Path, tmp_path: Path
 ) -> None:
