@@ -38,7 +38,9 @@ class WorldPlan:
 
 CRASH_THE_POOL = "crash the pool"
 """At most once: it restarts the whole tree, which gives up when that comes too often."""
-CHAOS = ("kill a worker", "kill a worker", "kill a zygote", "crash a spawner")
+CHAOS = ("kill a worker", "kill all workers", "kill a zygote", "crash a spawner")
+"""All at once, as a machine without memory does it: whose session has died asks for another while
+the idle ones are being reaped."""
 
 
 def draw_plan(seed: str) -> WorldPlan:

@@ -180,6 +180,9 @@ class World:
             alive = self.machine.alive()
             if what == "kill a worker" and alive:
                 self.machine.kill(random.choice(alive))
+            elif what == "kill all workers":
+                for process in alive:
+                    self.machine.kill(process)
             elif what == "kill a zygote":
                 random.choice(self.spawners).kill_zygote()
             elif what == "crash a spawner":
