@@ -127,7 +127,11 @@ class Recording:
         # Closing alone would leave the file locked for as long as a fork has it open.
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
+        try:
+            os.close(descriptor)
+        except OSError as error:
+            # A file system over a network tells only now that it could not keep what was written.
+            logger.warning("the recording %s may lack its end: %s", self.path, _reason(error))
 
 
 @contextmanager

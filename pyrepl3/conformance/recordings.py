@@ -116,6 +116,18 @@ def _unreadable(path: str, why: str) -> RecordingInvalid:
     )
 
 
+class _NamedTwice(Exception):
+    """Raised for an object of JSON with two values of one name, of which one would be lost."""
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _NamedTwice(next(name for name in names if names.count(name) > 1))
+    return fields
+
+
 @attrs.define
 class _Reader:
     """One pass over a file, which keeps the events and nothing else of it."""
@@ -145,7 +157,9 @@ class _Reader:
             if not whole and len(text) == LINE_BYTES:
                 raise self._invalid("it is longer than any event")
             try:
-                line = json.loads(text)
+                line = json.loads(text, object_pairs_hook=_once_each)
+            except _NamedTwice as error:
+                raise self._invalid(f"it has {str(error)!r} twice") from error
             except ValueError as error:
                 if whole or self._line == 1 or self._ended:
                     raise self._invalid("it is not JSON") from error

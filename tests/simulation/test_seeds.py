@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 SEEDS = int(os.environ.get("PYREPL3_TEST_SEEDS", "2000"))
 
 
-def simulate(*arguments: str, timeout_s: float = 600.0) -> subprocess.CompletedProcess[str]:
+def simulate(*arguments: str, timeout_s: float = 280.0) -> subprocess.CompletedProcess[str]:
     """`python -m tests.simulation`, as anybody would run it."""
     return subprocess.run(
         [sys.executable, "-m", "tests.simulation", *arguments],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -224,6 +225,24 @@ def test_a_full_disk_ends_the_recording_and_nothing_else(
 
 
 # --- an event that is no JSON -------------------------------------------------------------------
+
+
+def test_what_a_file_system_tells_only_at_the_end_is_logged_and_not_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    close = os.close
+
+    def close_late(descriptor: int) -> None:
+        close(descriptor)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with open_recording(str(tmp_path / "trace"), Config()) as recording:
+        recording.write(EVENT)
+        monkeypatch.setattr(os, "close", close_late)
+        recording.close()
+        monkeypatch.undo()
+
+    assert "may lack its end: Input/output error" in caplog.text
 
 
 @pytest.mark.parametrize(("value", "why"), [(b"s1", "bytes"), (float("nan"), "float")])

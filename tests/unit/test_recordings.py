@@ -194,6 +194,7 @@ def test_what_does_not_begin_like_one_is_refused(
         ("{}", "no event of a pool or a session"),
         ('{"of":"pool"}', "no event"),
         ('{"of":"pool","action":1}', "no event"),
+        ('{"of":"pool","action":"Open","action":"ShutDown"}', "has 'action' twice"),
         ('{"of":"session","action":"Open"}', "no event"),
         ('{"of":"nobody","action":"Open"}', "no event"),
         ('{"of":"session","session":"s9","action":"Died"}', "s9, which was not opened"),
