@@ -52,7 +52,6 @@ vars == <<sessions, processes, callers, queue, breakers, shutting, config>>
 
 With(f, x, value) == [y \in DOMAIN f \cup {x} |-> IF y = x THEN value ELSE f[y]]
 Without(f, x) == [y \in DOMAIN f \ {x} |-> f[y]]
-Least(numbers) == CHOOSE n \in numbers : \A m \in numbers : n <= m
 Most(a, b) == IF a > b THEN a ELSE b
 Fewest(a, b) == IF a < b THEN a ELSE b
 
@@ -63,6 +62,7 @@ Starting(t) == InPhase(t, "starting")
 Stopping == {s \in DOMAIN sessions : sessions[s].phase = "stopping"}
 Waiting(t) == SelectSeq(queue, LAMBDA w : callers[w].template = t)
 Waits(w) == \E i \in DOMAIN queue : queue[i] = w
+\* ---- conditions ----
 IsFirst(w) ==
     \E i \in DOMAIN queue :
         queue[i] = w /\ \A j \in 1 .. i - 1 : callers[queue[j]].template # callers[w].template
@@ -78,26 +78,28 @@ Leased(w, s) ==
 \* After a failure, and while a breaker is half open, one start at a time.
 MayStart(t) ==
     /\ ~breakers[t].paused
-    /\ \/ breakers[t].position = "closed" /\ breakers[t].failures = 0
-       \/ Starting(t) = {}
+    /\ breakers[t].failures = 0 \/ Starting(t) = {}
 
-\* The waiter at this place in the queue has no start under way for it.
-Uncovered(i) ==
-    LET t == callers[queue[i]].template
-    IN  Cardinality({j \in 1 .. i : callers[queue[j]].template = t}) > Cardinality(Starting(t))
-ToBeServed == {i \in DOMAIN queue : Uncovered(i) /\ MayStart(callers[queue[i]].template)}
+\* Of those who wait for t, the first for whom no start is under way.
+Uncovered(t) == Waiting(t)[Cardinality(Starting(t)) + 1]
+ToBeServed ==
+    {t \in DOMAIN breakers : MayStart(t) /\ Len(Waiting(t)) > Cardinality(Starting(t))}
+PlaceOf(w) == CHOOSE i \in DOMAIN queue : queue[i] = w
+\* The template of the longest waiting of those.
+NextToBeServed ==
+    CHOOSE t \in ToBeServed : \A u \in ToBeServed : PlaceOf(Uncovered(t)) <= PlaceOf(Uncovered(u))
 
 StartsWanted(t) ==
     LET wanted == Most(0, Len(Waiting(t)) - Cardinality(Starting(t)))
     IN  IF ~MayStart(t) THEN 0
-        ELSE IF breakers[t].position = "closed" /\ breakers[t].failures = 0 THEN wanted
+        ELSE IF breakers[t].failures = 0 THEN wanted
         ELSE Fewest(wanted, 1)
 RECURSIVE AllWanted(_)
 AllWanted(ts) ==
     IF ts = {} THEN 0
     ELSE LET t == CHOOSE t \in ts : TRUE IN StartsWanted(t) + AllWanted(ts \ {t})
 
-HandOverIsDue == ~shutting /\ \E i \in DOMAIN queue : Idle(callers[queue[i]].template) # {}
+HandOverIsDue == ~shutting /\ \E t \in DOMAIN breakers : Idle(t) # {} /\ Waiting(t) # <<>>
 RefuseIsDue(w) ==
     \/ shutting
     \/ breakers[callers[w].template].position = "open" /\ Idle(callers[w].template) = {}
@@ -105,17 +107,16 @@ RefuseIsDue(w) ==
 StartIsDue(t) ==
     /\ Room
     /\ IF ToBeServed # {}
-       THEN t = callers[queue[Least(ToBeServed)]].template
+       THEN t = NextToBeServed
        ELSE MayStart(t) /\ Cardinality(Idle(t) \cup Starting(t)) < config.min_idle + Len(Waiting(t))
 \* A full pool in which somebody waits: idle sessions of others give way.
 RoomIsDue ==
-    /\ ~shutting
     /\ Cardinality(DOMAIN sessions) >= config.max_sessions
     /\ AllWanted(DOMAIN breakers) > Cardinality(Stopping)
 StopIsDue(s) ==
     \/ sessions[s].phase = "unwanted"
     \/ shutting /\ sessions[s].phase # "stopping"
-    \/ RoomIsDue /\ sessions[s].phase = "idle"
+    \/ sessions[s].phase = "idle" /\ RoomIsDue
 
 NobodyIsOwedAnAnswer == ~HandOverIsDue /\ \A i \in DOMAIN queue : ~RefuseIsDue(queue[i])
 Settled ==
@@ -128,7 +129,7 @@ Settled ==
 Counts(s) == sessions[s].phase = "starting" /\ ~sessions[s].stale
 AfterFailure(breaker) ==
     LET failures == Fewest(breaker.failures + 1, config.breaker_failures)
-        opens == failures = config.breaker_failures \/ breaker.position # "closed"
+        opens == failures = config.breaker_failures
     IN  [position |-> IF opens THEN "open" ELSE "closed", failures |-> failures, paused |-> TRUE]
 
 \* An epoch that no session and no lease of this slot has: a late word about
@@ -139,6 +140,7 @@ FreeSlots == Slots \ (DOMAIN sessions \cup DOMAIN processes)
 NotWaiting(w) == SelectSeq(queue, LAMBDA x : x # w)
 \* A waiter that is refused is done, unless it has left, which is heard later.
 Refused(w) == IF callers[w].state = "gone" THEN callers ELSE Without(callers, w)
+\* ---- end of conditions ----
 
 ---------------------------------------------------------------------------
 Configurations ==
@@ -514,9 +516,23 @@ AFailingTemplateStartsOneAtATime ==
     \A t \in Templates : breakers[t].position = "half_open" \/ breakers[t].failures > 0 =>
         Cardinality({s \in Starting(t) : ~sessions[s].stale}) <= 1
 
+\* Who waits for a template that starts well waits for a start of its own, or for a place.
+NobodyWaitsForTheStartOfAnother ==
+    Settled /\ Room => \A t \in Templates :
+        breakers[t] = Closed => Cardinality(Starting(t)) >= Len(Waiting(t))
+
+\* While there are idle sessions, each of those has a place that comes free.
+WhoWaitsIsMadeRoom ==
+    Settled /\ ~Room /\ ~shutting /\ (\E t \in Templates : Idle(t) # {}) => \A t \in Templates :
+        breakers[t] = Closed =>
+            Len(Waiting(t)) <= Cardinality(Starting(t)) + Cardinality(Stopping)
+
 AClosedBreakerHasCountedFewFailures ==
     \A t \in Templates : breakers[t].position = "closed" =>
         breakers[t].failures < config.breaker_failures
+
+\* So every turn ends, and what waits for that (Settled) is not kept from it for ever.
+WhatIsDueCanBeDone == ~Settled => ENABLED <<Effect>>_vars
 
 AfterShutdownNothingIsLeft ==
     shutting /\ Settled => queue = <<>> /\ DOMAIN sessions = Stopping
@@ -537,17 +553,35 @@ OnlyAnIdleSessionIsHandedOut ==
           sessions[s].owner = None /\ sessions'[s].owner # None
               => sessions[s].phase = "idle" /\ ~processes[s].used]_vars
 
-\* A start that was under way when another failed is not held against its
-\* template again.
-FailuresTogetherAreOne ==
-    [][\A s \in DOMAIN sessions \ DOMAIN sessions' :
-          sessions[s].stale => breakers' = breakers]_vars
+ABreakerOpensAfterItsFailures ==
+    [][\A t \in Templates : breakers[t].position = "closed" /\ breakers'[t].position # "closed" =>
+          breakers'[t].position = "open" /\ breakers[t].failures + 1 = config.breaker_failures]_vars
 
-\* An idle session gives way only to somebody who waits and for whom no other does.
-NoMoreGiveWayThanWait ==
-    [][\A s \in Stopping' \cap DOMAIN sessions :
-          sessions[s].phase = "idle" /\ ~shutting /\ processes[s].state = "ready"
-              => Cardinality(Stopping) < Len(queue)]_vars
+\* Each failure that is counted begins a pause, so one that comes in it had begun before.
+FailuresTogetherAreOne ==
+    [][\A t \in Templates :
+          LET more == breakers'[t].failures > breakers[t].failures
+              opens == breakers'[t].position = "open" /\ breakers[t].position # "open"
+          IN  more \/ opens => ~breakers[t].paused /\ breakers'[t].paused]_vars
+
+\* A start is excused by the failure of another one of its template, and by nothing else.
+OnlyAFailureExcuses ==
+    [][\A s \in DOMAIN sessions \cap DOMAIN sessions' :
+          sessions'[s].stale # sessions[s].stale =>
+              LET t == sessions[s].template
+              IN  sessions[s].phase = "starting" /\ ~breakers[t].paused /\ breakers'[t].paused]_vars
+
+\* An idle session gives way only for a start that may begin and has no place: of a template that
+\* starts well one for each who waits, of another one at a time.
+NoMoreGiveWayThanMayStart ==
+    [][LET healthy == {t \in Templates : breakers[t] = Closed}
+           tries == {t \in Templates \ healthy : ~breakers[t].paused /\ Starting(t) = {}}
+           waiting == {i \in DOMAIN queue : callers[queue[i]].template \in healthy}
+       IN  \A s \in Stopping' \cap DOMAIN sessions :
+              sessions[s].phase = "idle" /\ ~shutting /\ processes[s].state = "ready"
+                  => /\ ~Room
+                     /\ Cardinality(Stopping) < Cardinality(waiting)
+                            + Cardinality({t \in tries : Waiting(t) # <<>>})]_vars
 
 ASuccessForgivesAll ==
     [][\A s \in DOMAIN sessions \cap DOMAIN sessions' :
@@ -578,6 +612,12 @@ NobodyIsForgotten ==
                     /\ Idle(callers[w].template) = {}
                  \/ w \notin Patient]_vars
 
+\* Whoever has left comes back only when the pool has heard of that.
+ADepartureIsHeard ==
+    [][\A w \in DOMAIN callers : callers[w].state = "gone" =>
+          \/ w \in DOMAIN callers' /\ callers'[w].state = "gone"
+          \/ Cancel(w)]_vars
+
 \* While its process lives, a session is its owner's until that gives it back.
 NobodyLosesALivingSession ==
     [][\A s \in DOMAIN sessions :
@@ -597,7 +637,7 @@ NothingIsStartedInVain ==
           LET t == sessions'[s].template
           IN  /\ ~breakers[t].paused
               /\ Cardinality(Idle(t) \cup Starting(t)) < config.most_spare + Len(Waiting(t))
-              /\ ToBeServed # {} => t = callers[queue[Least(ToBeServed)]].template]_vars
+              /\ ToBeServed # {} => t = NextToBeServed]_vars
 
 AProcessLivesOnce ==
     [][\A s \in DOMAIN processes \cap DOMAIN processes' :

@@ -88,6 +88,10 @@ Front(sequence) == SubSeq(sequence, 1, Len(sequence) - 1)
 RECURSIVE Joined(_)
 Joined(sequences) == IF sequences = <<>> THEN <<>> ELSE Head(sequences) \o Joined(Tail(sequences))
 
+Terminals == {"result", "error", "refused"}
+Over(events) == events # <<>> /\ events[Len(events)].what \in Terminals
+
+\* ---- conditions ----
 First(numbers) == IF numbers = <<>> THEN 0 ELSE Head(numbers)
 Running == First(handed)
 NoLadder == [job |-> 0, rung |-> "none", patient |-> FALSE, replies |-> <<>>]
@@ -111,7 +115,7 @@ Tell(reply, outcome) == [do |-> "settle", job |-> 0, reply |-> reply, how |-> ou
 ToDrop(n) == [do |-> "drop", job |-> n, reply |-> 0, how |-> ""]
 Plain(what) == [do |-> what, job |-> 0, reply |-> 0, how |-> ""]
 Due == IF due = <<>> THEN Plain("nothing") ELSE Head(due)
-DueThen == IF due = <<>> THEN <<>> ELSE Tail(due)
+DueThen == Tail(due)
 
 Replies(reply) == IF reply = 0 THEN <<>> ELSE <<reply>>
 Tells(replies, outcome) == [i \in DOMAIN replies |-> Tell(replies[i], outcome)]
@@ -146,8 +150,6 @@ Command(what, n, id) == [do |-> what, job |-> n, id |-> id]
 Message(what, n, place) == [what |-> what, job |-> n, place |-> place]
 Notice(what, n) == [what |-> what, job |-> n]
 Event(what, epoch, place) == [what |-> what, epoch |-> epoch, place |-> place]
-Terminals == {"result", "error", "refused"}
-Over(events) == events # <<>> /\ events[Len(events)].what \in Terminals
 Told(id, event) == [journal EXCEPT ![id] = Append(@, event)]
 
 Numbers == 1 .. Cardinality(Ids)
@@ -161,6 +163,7 @@ Requests(id) == {request \in wire : request.id = id}
 \* Whether the worker speaks of what runs, which is all that it may.
 IsInTurn(message) == flights # <<>> /\ Head(flights).job = message.job
 RunFor(id, n) == With(ran, id, Append(IF id \in DOMAIN ran THEN ran[id] ELSE <<>>, n))
+\* ---- end of conditions ----
 
 ---------------------------------------------------------------------------
 TheWorldBegins ==
@@ -904,6 +907,28 @@ NothingPrintedIsLost ==
             worker.printed = OutputsIn(journal[flights[i].id])
                              + OutputsIn(SelectSeq(up, LAMBDA x : x.job = worker.runs))
 
+\* Whoever can wait for ever keeps nobody waiting who cannot, and is hurried by nobody else.
+ALadderIsAsPatientAsItsInterrupts ==
+    /\ left = {}
+    /\ TRUE \notin Timed
+    /\ "close" \notin May
+    /\ ladder.job # 0
+    => (ladder.patient <=> Members(ladder.replies) \subseteq Patient)
+
+\* A question is short, and nobody interrupts it; only its deadline or a close ends it.
+AQuestionIsLeftAlone ==
+    /\ TRUE \notin Timed
+    /\ "close" \notin May
+    /\ ladder.job # 0
+    => jobs[ladder.job].kind = "execution"
+
+WhateverRunsIsKnown ==
+    \A reply \in DOMAIN told : told[reply].id = Unnamed => told[reply].answer # "unknown"
+
+\* With an event, or with a refusal: also where nothing is accepted.
+ARequestIsAnsweredAtOnce ==
+    Settled => \A id \in Ids : Requests(id) # {} => ENABLED Taken(id)
+
 OnlyWhatRunsHasALadder == ladder.job \in {0, Running}
 
 NothingWaitsInASessionThatEnds == Settled /\ phase # "open" => waiting = <<>>
@@ -937,6 +962,16 @@ NothingIsTakenThatMustBeRefused ==
 NobodyIsToldThatALostStateIsKept ==
     [][\A reply \in DOMAIN told :
           told'[reply].answer = "kept" /\ told[reply].answer # "kept" => Clock]_vars
+
+NobodyIsToldThatAKeptStateIsLost ==
+    [][\A reply \in DOMAIN told :
+          told'[reply].answer = "lost" /\ told[reply].answer # "lost" => ~Clock]_vars
+
+AnInterruptOfWhateverRunsReachesIt ==
+    [][\A reply \in DOMAIN told' \ DOMAIN told :
+          /\ told'[reply].id = Unnamed
+          /\ handed # <<>> /\ jobs[Running].kind = "execution"
+          => due' # <<>> /\ Head(due').do = "climb" /\ Head(due').job = Running]_vars
 
 \* Who named an execution is told when it is over.
 AnInterruptIsToldWhenItsJobIsOver ==

@@ -101,6 +101,7 @@ ElementsOf(line) == {line[at] : at \in 1..Len(line)}
 
 Without(line, element) == SelectSeq(line, LAMBDA each : each # element)
 
+\* ---- conditions ----
 \* ---- lines ----
 
 \* A mailbox is a line: the first few messages are in it, as many as it has room for, and whoever
@@ -299,6 +300,7 @@ Concluded(s, message) ==
 RemainsOf(decided) ==
     [mode |-> decided.mode, queued |-> decided.queued, handed |-> decided.handed,
      marked |-> decided.marked, rung |-> decided.rung]
+\* ---- end of conditions ----
 
 \* ---- the start ----
 
@@ -733,6 +735,11 @@ NobodySendsTwice ==
 AWorkerWaitsForItsSocket == \A s \in Sessions : Len(up[s]) <= SocketRoom
 AWorkerWaitsForItsClient == \A n \in Numbers : "output" \notin Outside(events[n], EventRoom)
 
+NothingWaitsInASessionThatEnds ==
+    \A s \in Sessions : session[s].mode # "open" => session[s].queued = <<>>
+
+TheWorkerGetsAFewAtATime == \A s \in Sessions : Len(session[s].handed) <= HandedAtMost
+
 \* Flights whose end the session has yet to be told of.
 Under(s) ==
     IF transport[s].reader = "finishes" THEN Tail(transport[s].flights) ELSE transport[s].flights
@@ -758,6 +765,23 @@ Holds(c, s) == caller[c] \in {"asks", "uses", "returns"} /\ reply[c].session = s
 ALeaseIsOneCallers ==
     \A s \in Sessions : phase[s] = "leased" => Cardinality({c \in Callers : Holds(c, s)}) = 1
 
+\* The last events of an execution in that session have not been taken.
+WaitsForItsClient(s) == \E c \in Callers : \E n \in JobsOf(c) :
+    reply[c].session = s /\ Outside(events[n], EventRoom) # {}
+
+\* The place of a session whose process has died is not kept for another one's client.
+WhatIsOverCanBeClearedAway ==
+    \A s \in Sessions :
+        /\ life[s] = "dying"
+        /\ transport[s].reader = "gone"
+        /\ <<"SessionDied", s>> \notin Outside(poolBox, PoolMailbox)
+        /\ ~WaitsForItsClient(s)
+        => ENABLED SubtreeEnds(s)
+
+WhoIsDoneWaitsForNoAnswer == \A c \in Callers : caller[c] = "done" => reply[c].state # "open"
+
+WhoHasGoneIsNotAnswered == \A c \in Callers : caller[c] = "cancels" => reply[c] = NoReply
+
 CapacityIsKept == Cardinality({s \in Sessions : phase[s] # "none"}) <= Max
 
 NothingLivesUncounted == \A s \in Sessions : life[s] # "none" => phase[s] # "none"
@@ -777,7 +801,7 @@ AnEndLeavesNothing ==
     /\ \A s \in Sessions : transport[s].reader \in {"dies", "gone"} =>
            ~worker[s].lives /\ up[s] = <<>> /\ down[s] = <<>>
     /\ \A s \in Sessions : life[s] \notin {"live", "dying"} =>
-           transport[s] = NoTransport /\ ~Lingers(s)
+           transport[s] = NoTransport /\ ~WaitsForItsClient(s)
     /\ service = "closed" => \A s \in Sessions : life[s] = "none"
 
 \* ---- safety of steps ----
@@ -785,6 +809,20 @@ AnEndLeavesNothing ==
 TheServiceEndsInOrder ==
     [][service' # service =>
            <<service, service'>> \in {<<"open", "stopping">>, <<"stopping", "closed">>}]_vars
+
+\* What a one-shot channel holds stays there until its receiver lets go of it.
+AnAnswerStands ==
+    [][\A c \in Callers : reply[c].state \in {"leased", "refused", "taken"} =>
+           reply'[c] = reply[c] \/ caller'[c] # caller[c]]_vars
+
+\* Who asked waits for the end, unless there was nobody to ask.
+WhoSendsAnExecutionWaitsForIt ==
+    [][\A c \in Callers : \A n \in JobsOf(c) :
+           job[n] = "new" /\ job'[n] = "over" => session[reply[c].session].mode = "ended"]_vars
+
+ARefusalHasItsReason ==
+    [][\A c \in Callers : reply[c].state = "open" /\ reply'[c].state = "refused" =>
+           service' # "open" \/ Head(poolBox)[1] = "WaitersAreLate"]_vars
 
 \* Whoever stands before a mailbox does nothing else.
 WhoeverStandsInLineWaits ==
@@ -817,13 +855,13 @@ ACallerGetsAway ==
 AStartEnds == \A s \in Sessions : (phase[s] = "starting") ~> (phase[s] # "starting")
 
 \* What is told last waits for a client that does not take it, but nothing else does.
-AStopEnds == \A s \in Sessions : (phase[s] = "stopping") ~> (phase[s] # "stopping" \/ Lingers(s))
+AStopEnds == \A s \in Sessions : (phase[s] = "stopping") ~> (phase[s] # "stopping" \/ WaitsForItsClient(s))
 
 AnExecutionEnds == \A n \in Numbers : IsThere(n) ~> (~IsThere(n) \/ "end" \in ElementsOf(events[n]))
 
 AStoppedServiceEnds ==
     (<<"StopPool", 0>> \in ElementsOf(poolBox))
-        ~> (service = "closed" \/ \E s \in Sessions : Lingers(s))
+        ~> (service = "closed" \/ \E s \in Sessions : WaitsForItsClient(s))
 
 \* ---- for models: fewer states ----
 

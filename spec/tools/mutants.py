@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import attrs
 
@@ -20,7 +20,10 @@ from spec.tools.actions import (
     SpecMalformed,
     masked,
     read_definitions,
+    without_comments,
 )
+from spec.tools.conditions import read_conditions
+from spec.tools.expressions import Role, parts
 
 _EXCEPT = re.compile(r"\bEXCEPT\b")
 _BRACKETS = re.compile(r"<<|>>|[\[\](){},]")
@@ -37,6 +40,24 @@ class Kind(enum.StrEnum):
     FAIRNESS = "fairness"
     STRENGTH = "strength"
     """What makes a fairness strong, as the weakest that does it is wanted."""
+    CHOICE = "choice"
+    """One of several ways in which a condition may hold."""
+    CONDITION = "condition"
+    """What an IF asks: it is always so, or never."""
+    ARM = "arm"
+    """Of a CASE."""
+    BOUND = "bound"
+    """That there is a most or a least of something."""
+
+
+_KINDS = {
+    Role.CONJUNCT: Kind.GUARD,
+    Role.DISJUNCT: Kind.CHOICE,
+    Role.CONDITION: Kind.CONDITION,
+    Role.ARM: Kind.ARM,
+    Role.BOUND: Kind.BOUND,
+}
+_ARE = {Role.CONDITION, Role.BOUND}
 
 
 @attrs.frozen
@@ -52,50 +73,85 @@ class Mutant:
 
 @attrs.frozen
 class _Change:
+    """Characters ``start`` up to ``end`` of the spec, and what stands there in the mutant."""
+
     kind: Kind
     definition: str
     what: str
-    conjunct: Conjunct
-    replacement: Sequence[str]
+    start: int
+    end: int
+    instead: str
 
 
 def mutants(spec: str, module: str) -> list[Mutant]:
     """All mutants of a spec, in the order of its text. Raises SpecMalformed."""
     found: list[Mutant] = []
     times: Counter[str] = Counter()
-    lines = module.splitlines()
-    for definition in read_definitions(module):
-        for change in _changes(definition):
-            name = f"{spec}/{definition.name}/{change.kind}: {change.what}"
-            times[name] += 1
-            if times[name] > 1:
-                name = f"{name} ({times[name]})"
-            part = change.conjunct
-            changed = [*lines[: part.first], *change.replacement, *lines[part.end :]]
-            found.append(Mutant(name, change.kind, definition.name, "\n".join(changed) + "\n"))
+    for change in [*_in_conditions(module), *_in_actions(module)]:
+        name = f"{spec}/{change.definition}/{change.kind}: {change.what}"
+        times[name] += 1
+        if times[name] > 1:
+            name = f"{name} ({times[name]})"
+        changed = module[: change.start] + change.instead + module[change.end :]
+        found.append(Mutant(name, change.kind, change.definition, changed))
     if not found:
         raise SpecMalformed(f"{spec} has no region of actions and no {FAIRNESS}")
     return found
 
 
-def _changes(definition: Definition) -> Iterator[_Change]:
-    for conjunct in definition.conjuncts:
-        text = " ".join(conjunct.text.split())
+def _in_conditions(module: str) -> Iterator[_Change]:
+    for condition in read_conditions(module):
+        yield from _decisions(module, condition.name, condition.start, condition.end)
+        body = module[condition.start : condition.end]
+        for clause, rest in _clauses(without_comments(body)):
+            yield _Change(Kind.CLAUSE, condition.name, clause, condition.start, condition.end, rest)
 
-        def change(kind: Kind, what: str, instead: str, part: Conjunct = conjunct) -> _Change:
-            replacement = f"    /\\ {instead}".splitlines()
-            return _Change(kind, definition.name, what, part, replacement)
 
-        if definition.name == FAIRNESS:
-            yield change(Kind.FAIRNESS, text, "TRUE")
-            if "SF_" in text:
-                yield change(Kind.STRENGTH, text, conjunct.text.replace("SF_", "WF_"))
-        elif (variable := conjunct.updates) is not None:
-            yield change(Kind.UPDATE, variable, f"UNCHANGED {variable}")
-            for clause, rest in _clauses(conjunct.text):
-                yield change(Kind.CLAUSE, clause, rest)
-        elif not conjunct.is_unchanged:
-            yield change(Kind.GUARD, text, "TRUE")
+def _in_actions(module: str) -> Iterator[_Change]:
+    starts = [0, *(found.end() for found in re.finditer("\n", module))]
+    for definition in read_definitions(module):
+        for conjunct in definition.conjuncts:
+            start, end = starts[conjunct.first], starts[conjunct.end]
+            for kind, what, instead in _changes(definition, conjunct):
+                text = f"    /\\ {instead}\n"
+                yield _Change(kind, definition.name, what, start, end, text)
+            if definition.name != FAIRNESS and not conjunct.is_unchanged:
+                sign = len("    /\\ ")
+                yield from _decisions(module, definition.name, start + sign, end)
+
+
+def _changes(definition: Definition, conjunct: Conjunct) -> Iterator[tuple[Kind, str, str]]:
+    """A conjunct that is left out whole, or a clause of it: its kind, its name, what is instead."""
+    text = " ".join(conjunct.text.split())
+    if definition.name == FAIRNESS:
+        yield Kind.FAIRNESS, text, "TRUE"
+        if "SF_" in text:
+            yield Kind.STRENGTH, text, conjunct.text.replace("SF_", "WF_")
+    elif (variable := conjunct.updates) is not None:
+        yield Kind.UPDATE, variable, f"UNCHANGED {variable}"
+        for clause, rest in _clauses(conjunct.text):
+            yield Kind.CLAUSE, clause, rest
+    elif not conjunct.is_unchanged:
+        yield Kind.GUARD, text, "TRUE"
+
+
+def _decisions(module: str, name: str, start: int, end: int) -> Iterator[_Change]:
+    """What is decided within these characters."""
+    line = module.rfind("\n", 0, start) + 1
+    plain = " " * (start - line) + masked(module)[start:end]
+    for part in parts(plain):
+        first, last = line + part.start, line + part.end
+        text = " ".join(without_comments(module)[first:last].split())
+        for instead in part.instead:
+            told = f"{text} is {instead}" if part.role in _ARE else text
+            padded = _padded(module, first, last, instead)
+            yield _Change(_KINDS[part.role], name, told, first, last, padded)
+
+
+def _padded(module: str, start: int, end: int, instead: str) -> str:
+    """As long as what was there, and with its line ends: what follows stays in its column."""
+    blank = re.sub(r"[^\n]", " ", module[start:end])
+    return instead + blank[min(len(instead), len(blank.partition("\n")[0])) :]
 
 
 def _clauses(text: str) -> Iterator[tuple[str, str]]:

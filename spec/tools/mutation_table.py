@@ -26,7 +26,7 @@ def write_tables(path: Path, reports: Sequence[Report]) -> None:
 
 def as_markdown(report: Report) -> str:
     """A heading, the totals, a row a definition, and the reasons."""
-    heads = ("action", "left out", "killed by", "equivalent")
+    heads = ("definition", "left out", "killed by", "equivalent")
     rows = []
     for definition, of in report.by_definition():
         verdicts = [report.verdicts[mutant.name] for mutant in of]

@@ -55,9 +55,13 @@ Spec == Init /\ [][Leave \/ Sit("anna")]_vars /\ Fairness
 NAMES = [
     'Desk/Sit/guard: desk.user = "nobody"',
     'Desk/Sit/guard: \\/ count < 2 \\/ who = "anna"',
+    "Desk/Sit/choice: count < 2",
+    'Desk/Sit/choice: who = "anna"',
     "Desk/Sit/update: desk",
     'Desk/Sit/clause: !.lamp = IF who \\in {"a, b"} THEN "off" ELSE "on"',
     "Desk/Sit/clause: !.user = who",
+    'Desk/Sit/condition: who \\in {"a, b"} is TRUE',
+    'Desk/Sit/condition: who \\in {"a, b"} is FALSE',
     "Desk/Sit/update: count",
     'Desk/Leave/guard: desk.user # "nobody"',
     "Desk/Leave/update: desk",
@@ -104,17 +108,50 @@ def test_an_update_that_is_left_out_keeps_its_variable_as_it_is() -> None:
 
 
 def test_a_clause_is_left_out_alone_first_or_last() -> None:
-    first = words(mutant(NAMES[3]).module)
-    last = words(mutant(NAMES[4]).module)
+    first = words(mutant(NAMES[5]).module)
+    last = words(mutant(NAMES[6]).module)
 
     assert "desk' = [desk EXCEPT !.user = who]" in first
     assert 'desk\' = [desk EXCEPT !.lamp = IF who \\in {"a, b"} THEN "off" ELSE "on"]' in last
 
 
 def test_a_strong_fairness_is_weakened_too() -> None:
-    text = words(mutant(NAMES[12]).module)
+    text = words(mutant(NAMES[16]).module)
 
     assert '/\\ WF_vars(Leave) /\\ \\A w \\in {"anna"} : WF_vars(Sit(w))' in text
+
+
+CONDITIONS = r"""
+\* ---- conditions ----
+\* Whether somebody may sit down.
+MaySit(who) == \/ desk.user = "nobody"
+               \/ who = "anna"  \* She may always.
+Taken(who) == [desk EXCEPT !.user = who, !.lamp = "on"]
+\* ---- end of conditions ----
+"""
+
+
+def test_what_actions_are_decided_by_is_left_out_too() -> None:
+    text = SPEC.replace("\nInit ==", f"{CONDITIONS}Init ==", 1)
+    every = mutants("Desk", text)
+
+    assert [mutant.name for mutant in every] == [
+        'Desk/MaySit/choice: desk.user = "nobody"',
+        'Desk/MaySit/choice: who = "anna"',
+        "Desk/Taken/clause: !.user = who",
+        'Desk/Taken/clause: !.lamp = "on"',
+        *NAMES,
+    ]
+    first, second, third, *_ = (words(mutant.module) for mutant in every)
+    assert 'MaySit(who) == \\/ FALSE \\/ who = "anna"' in first
+    assert 'MaySit(who) == \\/ desk.user = "nobody" \\/ FALSE' in second
+    assert 'Taken(who) == [desk EXCEPT !.lamp = "on"] \\*' in third
+
+
+def test_what_stands_behind_or_below_a_part_stays_in_its_column() -> None:
+    before, after = SPEC.splitlines(), mutant('Desk/Sit/choice: who = "anna"').module.splitlines()
+
+    assert [len(line) for line in before] == [len(line) for line in after]
 
 
 def test_the_same_part_twice_in_an_action_has_two_names() -> None:
@@ -259,4 +296,14 @@ def test_what_chooses_no_mutant_at_all_is_no_success(capsys: pytest.CaptureFixtu
 
 
 def test_kinds_have_the_names_that_reasons_are_kept_under() -> None:
-    assert [kind.value for kind in Kind] == ["guard", "update", "clause", "fairness", "strength"]
+    assert [kind.value for kind in Kind] == [
+        "guard",
+        "update",
+        "clause",
+        "fairness",
+        "strength",
+        "choice",
+        "condition",
+        "arm",
+        "bound",
+    ]
