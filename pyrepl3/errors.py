@@ -83,7 +83,10 @@ CODES: Mapping[Code, CodeInfo] = {
         421, "refuses the upgrade", False, "the service does not go by that name"
     ),
     Code.RATE_LIMITED: CodeInfo(
-        429, "refuses the upgrade", True, "too many attempts; wait before the next"
+        429,
+        "refuses the upgrade, or the request",
+        True,
+        "too many attempts to come in, or too many sessions of one client",
     ),
     Code.NOT_FOUND: CodeInfo(404, "refuses the upgrade", False, "there is nothing at this address"),
     Code.SESSION_NOT_FOUND: CodeInfo(404, _ANSWER, False, "there is no such session"),

@@ -1,8 +1,7 @@
 """One client on a WebSocket: what it asks, what it is answered, and its sessions' events.
 
 Owns the conversation of protocol.md 2. It waits for its client and, in tasks of their own, for
-what was asked; no session waits for it. Must not know HTTP, nor who the client is beyond its
-principal's name.
+what was asked; no session waits for it. Must not know HTTP, nor how its principal was found.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from trio_websocket import WebSocketConnection
 from actors import Address, Gone
 from pyrepl3 import __version__
 from pyrepl3.config import Config
+from pyrepl3.endpoint.access import Principal
 from pyrepl3.endpoint.attachment import Attachment
 from pyrepl3.endpoint.client_requests import VERSION, ClientRequests, Fields, Finish
 from pyrepl3.endpoint.http_connection import error_fields
@@ -50,7 +50,7 @@ class ClientConnection:
 
     socket: WebSocketConnection
     format: Format
-    principal: str
+    principal: Principal
     host: Address[HostMessage]
     config: Config
     _attachments: dict[str, Attachment] = attrs.field(factory=dict, init=False)

@@ -16,6 +16,7 @@ import trio
 
 from actors import Address, Answer, Reply, ask, open_reply
 from pyrepl3.client.editing import Completeness, Completion, Inspection
+from pyrepl3.endpoint.access import Principal
 from pyrepl3.errors import UnsupportedVersion
 from pyrepl3.events import InterruptOutcome
 from pyrepl3.hosting import refusals
@@ -51,7 +52,7 @@ class ClientRequests:
     """Those of one client. ``attach`` has a session's events sent to it from behind a number on,
     if they are not sent already; ``detach`` ends that."""
 
-    principal: str
+    principal: Principal
     host: Address[HostMessage]
     welcome: Callable[[], Fields]
     attach: Callable[[Opened, int], None]
@@ -88,7 +89,10 @@ class ClientRequests:
 
     async def _open(self, request: wire.OpenSession) -> Fields:
         opened: Opened = await ask(
-            self.host, lambda reply: OpenHosted(self.principal, request, reply)
+            self.host,
+            lambda reply: OpenHosted(
+                self.principal.name, request, reply, at_most=self.principal.max_sessions
+            ),
         )
         self._known[opened.session] = opened
         self.attach(opened, 0)
@@ -120,7 +124,7 @@ class ClientRequests:
 
     async def _list(self) -> Fields:
         infos: list[SessionInfo] = await ask(
-            self.host, lambda reply: ListHosted(self.principal, reply)
+            self.host, lambda reply: ListHosted(self.principal.name, reply)
         )
         return {"type": "sessions", "sessions": [attrs.asdict(info) for info in infos]}
 
@@ -129,7 +133,9 @@ class ClientRequests:
         known = self._known.get(session)
         if known is not None:
             return known
-        opened: Opened = await ask(self.host, lambda reply: Find(self.principal, session, reply))
+        opened: Opened = await ask(
+            self.host, lambda reply: Find(self.principal.name, session, reply)
+        )
         self._known[session] = opened
         return opened
 

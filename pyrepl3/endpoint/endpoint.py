@@ -111,7 +111,7 @@ class Endpoint:
                         nursery, connection.replayed(), connection.stream
                     )
                     socket = await request.accept(subprotocol=format.value if offered else None)
-                client = ClientConnection(socket, format, principal.name, self.host, self.config)
+                client = ClientConnection(socket, format, principal, self.host, self.config)
                 has_ended = False
                 try:
                     await client.run()

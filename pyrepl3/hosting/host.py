@@ -7,7 +7,7 @@ that does not exist. Waits for nothing but its mailbox; each session has a task.
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 
@@ -43,7 +43,9 @@ class Host:
     lease_session: LeaseSession
     _sessions: OrderedDict[str, HostedSession] = attrs.field(factory=OrderedDict, init=False)
     _principals: dict[str, str] = attrs.field(factory=dict, init=False)
-    _opening: set[tuple[str, str]] = attrs.field(factory=set, init=False)
+    _opening: Counter[str] = attrs.field(factory=Counter, init=False)
+    """Of each principal how many sessions it is getting."""
+    _names: set[tuple[str, str]] = attrs.field(factory=set, init=False)
     """Principals, and the names of sessions that they are getting."""
     _kept: OrderedDict[str, trio.CancelScope] = attrs.field(factory=OrderedDict, init=False)
     """Sessions that have ended and can still be read, the longest ended first."""
@@ -131,10 +133,13 @@ class Host:
     async def _open(
         self, message: OpenHosted, journals: Journals, stack: AsyncExitStack
     ) -> HostedSession:
-        """Raises what an acquisition raises, IdConflict, ConfigInvalid."""
+        """Raises what an acquisition raises, RateLimited, IdConflict, ConfigInvalid."""
         request = message.request
         limits = self._limits(request)
-        with self._reserved(message.principal, request.name):
+        with (
+            self._counted(message.principal, message.at_most),
+            self._reserved(message.principal, request.name),
+        ):
             session = await stack.enter_async_context(
                 self.lease_session(
                     request.template,
@@ -154,19 +159,38 @@ class Host:
         )
 
     @contextmanager
+    def _counted(self, principal: str, at_most: int | None) -> Iterator[None]:
+        """One more for this principal, also before there is a session. Raises RateLimited."""
+        if at_most is not None and self._open_of(principal) >= at_most:
+            raise refusals.too_many_sessions(at_most)
+        self._opening[principal] += 1
+        try:
+            yield
+        finally:
+            self._opening[principal] -= 1
+            if not self._opening[principal]:
+                del self._opening[principal]
+
+    def _open_of(self, principal: str) -> int:
+        return self._opening[principal] + sum(
+            hosted.standing == "open" and self._principals[hosted.id] == principal
+            for hosted in self._sessions.values()
+        )
+
+    @contextmanager
     def _reserved(self, principal: str, name: str | None) -> Iterator[None]:
         """Nobody else gets a session of that name meanwhile. Raises IdConflict."""
         if name is None:
             yield
             return
         hosted = self._named(principal, name)
-        if (principal, name) in self._opening or (hosted and hosted.standing == "open"):
+        if (principal, name) in self._names or (hosted and hosted.standing == "open"):
             raise refusals.name_taken(name)
-        self._opening.add((principal, name))
+        self._names.add((principal, name))
         try:
             yield
         finally:
-            self._opening.remove((principal, name))
+            self._names.remove((principal, name))
 
     async def _keep(self, hosted: HostedSession) -> None:
         """Until it was kept for long enough, or there are too many."""

@@ -139,11 +139,14 @@ HostedMessage = (
 
 @attrs.frozen
 class OpenHosted:
-    """A new session of this principal. Raises what an acquisition raises, and ConfigInvalid."""
+    """A new session of this principal. Raises what an acquisition raises, ConfigInvalid, IdConflict
+    and RateLimited."""
 
     principal: str
     request: wire.OpenSession
     reply: Reply[Opened]
+    at_most: int | None = None
+    """How many open sessions this principal may have; None: as many as the pool has."""
 
 
 @attrs.frozen

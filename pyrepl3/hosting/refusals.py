@@ -9,6 +9,7 @@ from pyrepl3.errors import (
     IdConflict,
     PyreplError,
     QueueFull,
+    RateLimited,
     SessionLost,
     SessionNotFound,
     ShuttingDown,
@@ -58,6 +59,16 @@ def name_taken(name: str) -> PyreplError:
         why="each of a principal's sessions has a name of its own",
         how="Attach to that one, close it, or choose another name",
         details={"name": name},
+    )
+
+
+def too_many_sessions(at_most: int) -> PyreplError:
+    """Its principal has as many as it may have."""
+    return RateLimited(
+        what="no session was opened",
+        why=f"you may have {at_most} open at a time, and you have",
+        how="Close one of them: list_sessions tells which there are",
+        details={"limit": at_most},
     )
 
 

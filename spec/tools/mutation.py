@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -95,9 +96,15 @@ def try_mutants(
 def _tried(
     tlc: Tlc, models: Models, used: Sequence[Model], chosen: Sequence[Mutant], time_limit_s: float
 ) -> Iterator[tuple[Mutant, Verdict, float]]:
+    kills: Counter[tuple[str, str]] = Counter()
+
     def try_one(mutant: Mutant) -> tuple[Mutant, Verdict, float]:
+        # What killed others of the same definition is likely to kill this one too.
+        likely = sorted(used, key=lambda model: -kills[mutant.definition, model.name])
         started = time.monotonic()
-        verdict = _try(tlc, models, used, mutant, time_limit_s)
+        verdict = _try(tlc, models, likely, mutant, time_limit_s)
+        if isinstance(verdict, Killed):
+            kills[mutant.definition, verdict.model] += 1
         return mutant, verdict, time.monotonic() - started
 
     with ThreadPoolExecutor(AT_ONCE) as executor:

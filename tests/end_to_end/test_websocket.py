@@ -11,7 +11,7 @@ from trio_websocket import ConnectionClosed
 
 from pyrepl3.endpoint.serving import Served
 
-from .websocket_driver import JSON, MSGPACK, OTHER, Client, connect, serve
+from .websocket_driver import JSON, LIMITED, MSGPACK, OTHER, Client, connect, serve
 
 
 @pytest.fixture
@@ -114,6 +114,23 @@ async def test_an_editor_is_helped(served: Served) -> None:
     assert "import" in completed["matches"]
     assert inspected["found"]
     assert whole["status"] == "incomplete"
+
+
+async def test_a_principal_has_no_more_sessions_than_it_may(served: Served) -> None:
+    """Also where it asks for all of them at once, and over several connections."""
+    async with connect(served, token=LIMITED) as client, connect(served, token=LIMITED) as again:
+        numbers = [await client.send("open_session", name=f"s{n}") for n in range(3)]
+        answers = [await client.until(reply_to=number) for number in numbers]
+        (third,) = [answer for answer in answers if answer["type"] == "refused"]
+        opened = [answer["session"] for answer in answers if answer["type"] != "refused"]
+        fourth = await again.ask("open_session")
+
+        assert [refused(answer) for answer in (third, fourth)] == ["RATE_LIMITED"] * 2
+        assert third["details"] == {"limit": 2}
+        await again.ask("close_session", session=opened[0])
+        assert (await again.ask("open_session"))["type"] == "session_opened"
+        async with connect(served) as other:
+            assert (await other.ask("open_session"))["type"] == "session_opened"
 
 
 async def test_sessions_are_listed_for_their_principal_alone(served: Served) -> None:

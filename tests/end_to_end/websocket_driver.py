@@ -18,8 +18,16 @@ from pyrepl3.endpoint.serving import Served, open_endpoint
 
 TOKEN = "ada-" + "a" * 40
 OTHER = "eve-" + "e" * 40
+LIMITED = "bob-" + "b" * 40
+"""Of one who may have two sessions at a time."""
 RULES = AccessRules(
-    tokens=Tokens.of([(TOKEN, Principal(name="ada")), (OTHER, Principal(name="eve"))])
+    tokens=Tokens.of(
+        [
+            (TOKEN, Principal(name="ada")),
+            (OTHER, Principal(name="eve")),
+            (LIMITED, Principal(name="bob", max_sessions=2)),
+        ]
+    )
 )
 JSON = "pyrepl3.v1.json"
 MSGPACK = "pyrepl3.v1.msgpack"
