@@ -69,6 +69,32 @@ _count_or_none = _number(1, whole=True, optional=True)
 _seconds = _number(0.001)
 
 
+def _lowered(value: Any) -> Any:
+    """A tuple of names in lower case; what is something else is for the validator."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return tuple(name.lower() if isinstance(name, str) else name for name in value)
+    return value
+
+
+def _host(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not value:
+        name = f"{type(instance).__name__}.{attribute.name}"
+        raise _invalid(name, value, "it must be a name or an address", 'Give one, as "127.0.0.1"')
+
+
+def _truth(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        name = f"{type(instance).__name__}.{attribute.name}"
+        raise _invalid(name, value, "it must be True or False", "Give one of these")
+
+
+def _names(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, tuple) and all(isinstance(name, str) and name for name in value):
+        return
+    name = f"{type(instance).__name__}.{attribute.name}"
+    raise _invalid(name, value, "it must be a list of names", 'Give a list, as ["example.org"]')
+
+
 @attrs.frozen(kw_only=True)
 class Limits:
     """What one session may use; None lifts a limit.
@@ -286,9 +312,20 @@ class HostingConfig:
 class EndpointConfig:
     """How the service listens, and what it expects of its clients. Raises ConfigInvalid."""
 
-    host: str = "127.0.0.1"
-    port: int = attrs.field(default=8765, validator=_number(0, whole=True))
+    host: str = attrs.field(default="127.0.0.1", validator=_host)
+    port: int = attrs.field(default=8765, validator=_number(0, whole=True, maximum=65_535))
     """0: any that is free."""
+    allowed_hosts: tuple[str, ...] = attrs.field(default=(), converter=_lowered, validator=_names)
+    """Names, without port, that the service goes by beside ``host`` and those of loopback: what a
+    browser or a proxy has in its Host header."""
+    allowed_origins: tuple[str, ...] = attrs.field(default=(), converter=_lowered, validator=_names)
+    """Origins whose pages may use the service beside its own, as `https://example.org:8443`."""
+    tls_cert: str | None = attrs.field(default=None, converter=_path_text, validator=_check_path)
+    """A file with the certificate chain, PEM. With ``tls_key``: TLS; None: none."""
+    tls_key: str | None = attrs.field(default=None, converter=_path_text, validator=_check_path)
+    """A file with its private key, PEM."""
+    insecure_bind: bool = attrs.field(default=False, validator=_truth)
+    """Whether other machines may be let in without TLS, as where a proxy in front of it has TLS."""
     max_connections: int = attrs.field(default=1000, validator=_count)
     head_timeout_s: float = attrs.field(default=10.0, validator=_seconds)
     """From the first byte of a request to the end of its headers."""
@@ -299,6 +336,44 @@ class EndpointConfig:
     ping_every_s: float = attrs.field(default=20.0, validator=_seconds)
     pong_within_s: float = attrs.field(default=15.0, validator=_seconds)
     """Together less than 40 s: so soon is it found that a client has gone without a word."""
+
+    def __attrs_post_init__(self) -> None:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            given, missing = "tls_cert", "tls_key"
+            if self.tls_cert is None:
+                given, missing = missing, given
+            raise _invalid(
+                f"EndpointConfig.{missing}",
+                None,
+                f"there is a {given}, and TLS needs both",
+                f"Give {missing} too, or neither",
+            )
+        if not (self.is_loopback or self.has_tls or self.insecure_bind):
+            raise _invalid(
+                "EndpointConfig.host",
+                self.host,
+                "other machines can reach it, and without TLS whoever is between can read tokens "
+                "and code",
+                "Give tls_cert and tls_key, stay on 127.0.0.1, or set insecure_bind where a proxy "
+                "has the TLS",
+            )
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether it speaks TLS, and nothing else."""
+        return self.tls_cert is not None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether this machine alone can reach it."""
+        if self.host.lower() in ("127.0.0.1", "localhost"):
+            return True
+        import ipaddress  # who stays on loopback pays nothing
+
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
 
 @attrs.frozen(kw_only=True)

@@ -126,7 +126,7 @@ def _misdirected() -> PyreplError:
     return MisdirectedHost(
         what="this service does not go by that name",
         why="the Host header is not one of those it is configured with",
-        how="Ask for it under its own name, or add the name to the service's AccessRules.hosts",
+        how="Ask for it under its own name, or add the name to EndpointConfig.allowed_hosts",
     )
 
 
@@ -134,7 +134,7 @@ def _forbidden_origin() -> PyreplError:
     return ForbiddenOrigin(
         what="pages of that origin may not use this service",
         why="the Origin header is neither its own nor one that it is configured with",
-        how="Open the service's own page, or add it to the service's AccessRules.origins",
+        how="Open the service's own page, or add it to EndpointConfig.allowed_origins",
     )
 
 

@@ -54,6 +54,8 @@ class ClientConnection:
     host: Address[HostMessage]
     config: Config
     _attachments: dict[str, Attachment] = attrs.field(factory=dict, init=False)
+    _all_is_sent: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set when the last of those ends; made anew for whoever waits then."""
     _strikes: int = attrs.field(default=0, init=False)
     _in_flight: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(IN_FLIGHT), init=False)
 
@@ -79,8 +81,19 @@ class ClientConnection:
             reason = None
         except* trio.TooSlowError:
             reason = (POLICY_VIOLATION, "SLOW_CLIENT")
+        finally:
+            self._attachments.clear()
+            self._all_is_sent.set()
         if reason is not None:
             await self.close(*reason)
+
+    async def wait_sent(self) -> None:
+        """Until nothing is sent any more of what it follows: all those sessions have ended."""
+        while self._attachments:
+            if self._all_is_sent.is_set():
+                self._all_is_sent = trio.Event()
+            await self._all_is_sent.wait()
+        await trio.lowlevel.checkpoint()
 
     async def close(self, code: int, reason: str) -> None:
         """Say goodbye, if the client listens."""
@@ -143,7 +156,7 @@ class ClientConnection:
             nursery.start_soon(self._follow, attachment, requests)
 
     def _detach(self, session: str) -> None:
-        attachment = self._attachments.pop(session, None)
+        attachment = self._forget(session)
         if attachment is not None:
             attachment.scope.cancel()
 
@@ -152,8 +165,14 @@ class ClientConnection:
         session = attachment.opened.session
         if self._attachments.get(session) is attachment:
             # Not detached, so the session has ended: its host may forget it.
-            del self._attachments[session]
+            self._forget(session)
             requests.forget(session)
+
+    def _forget(self, session: str) -> Attachment | None:
+        attachment = self._attachments.pop(session, None)
+        if not self._attachments:
+            self._all_is_sent.set()
+        return attachment
 
     async def _send_entry(self, entry: Entry) -> None:
         if self.format is Format.MSGPACK:

@@ -1,6 +1,6 @@
 """The endpoint's actor: every connection's first request is judged, and sent where it belongs.
 
-Owns the listener and the order of checks: access first, before anything else of a request is
+Owns the connections and the order of checks: access first, before anything else of a request is
 looked at. Must not know what is said on a WebSocket.
 """
 
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
+import ssl
 
 import attrs
 import trio
 from trio_websocket import WebSocketRequest
 
-from actors import Address, open_body_nursery
+from actors import Address, ask, open_body_nursery
 from pyrepl3.config import Config
 from pyrepl3.endpoint.access import AccessRules, Head, Principal, admit
 from pyrepl3.endpoint.client_connection import GOING_AWAY, ClientConnection
@@ -25,7 +26,8 @@ from pyrepl3.endpoint.http_connection import (
     HttpConnection,
     RequestHead,
 )
-from pyrepl3.endpoint.listener import BACKLOG, Listener
+from pyrepl3.endpoint.listener import Listener
+from pyrepl3.endpoint.tls import NoHandshake, shake_hands
 from pyrepl3.endpoint.web_socket import Closed, receive_upgrade
 from pyrepl3.errors import (
     NotFound,
@@ -34,7 +36,7 @@ from pyrepl3.errors import (
     Unauthorized,
     UnsupportedVersion,
 )
-from pyrepl3.hosting.hosting_messages import HostMessage
+from pyrepl3.hosting.hosting_messages import DrainHost, HostMessage
 from pyrepl3.wire.client_codec import Format
 
 WEBSOCKET_PATH = "/v1/ws"
@@ -45,32 +47,56 @@ logger = logging.getLogger("pyrepl3.endpoint")
 
 @attrs.define(eq=False)
 class Endpoint:
-    """One port, for all clients. Started, it tells the port that it listens on."""
+    """One port, for all clients."""
 
     config: Config
     rules: AccessRules
     host: Address[HostMessage]
+    listeners: list[trio.SocketListener]
+    tls: ssl.SSLContext | None = None
     _failures: FailureLimits = attrs.field(factory=FailureLimits, init=False)
+    _listener: Listener = attrs.field(init=False)
+    _clients: set[ClientConnection] = attrs.field(factory=set, init=False)
 
-    async def run(self, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled. Raises OSError where the port cannot be had."""
-        endpoint = self.config.endpoint
-        listeners = await trio.open_tcp_listeners(
-            endpoint.port, host=endpoint.host, backlog=BACKLOG
-        )
-        listener = Listener(listeners, endpoint.max_connections, self._serve)
-        task_status.started(listener.port)
-        await listener.run()
+    def __attrs_post_init__(self) -> None:
+        most = self.config.endpoint.max_connections
+        self._listener = Listener(self.listeners, most, self._serve)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled."""
+        task_status.started()
+        await self._listener.run()
+
+    async def drain(self) -> None:
+        """Accept nobody more, let what was accepted end, and have its clients told of that.
+
+        Whoever calls it says for how long. Raises Gone.
+        """
+        self._listener.stop()
+        await ask(self.host, DrainHost)
+        for client in list(self._clients):
+            await client.wait_sent()
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         """One connection, to its end."""
+        try:
+            if self.tls is None:
+                await self._serve_http(stream, _peer(stream))
+                return
+            within_s = self.config.endpoint.head_timeout_s
+            secure = await shake_hands(stream, self.tls, within_s=within_s)
+            await self._serve_http(secure, _peer(stream))
+        except NoHandshake:
+            logger.debug("a client came without TLS, or left during its handshake")
+
+    async def _serve_http(self, stream: trio.abc.Stream, peer: str) -> None:
         try:
             connection = HttpConnection(stream, self.config.endpoint)
             head = await connection.next_head()
             if head is None:
                 return
             try:
-                principal = self._admit(head, _peer(stream))
+                principal = self._admit(head, peer)
                 if head.path != WEBSOCKET_PATH or not head.wants_websocket:
                     raise _not_found(head)
                 format = _format(head)
@@ -91,6 +117,7 @@ class Endpoint:
                     host=head.headers.get("host"),
                     origin=head.headers.get("origin"),
                     authorization=head.headers.get("authorization"),
+                    scheme="http" if self.tls is None else "https",
                 ),
                 self.rules,
             )
@@ -113,10 +140,12 @@ class Endpoint:
                     socket = await request.accept(subprotocol=format.value if offered else None)
                 client = ClientConnection(socket, format, principal, self.host, self.config)
                 has_ended = False
+                self._clients.add(client)
                 try:
                     await client.run()
                     has_ended = True
                 finally:
+                    self._clients.remove(client)
                     if not has_ended:
                         with trio.CancelScope(shield=True):
                             await client.close(GOING_AWAY, "SHUTTING_DOWN")  # noqa: ASYNC102

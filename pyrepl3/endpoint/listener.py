@@ -1,6 +1,6 @@
 """The port: connections come in here, each gets a task, and too many are turned away.
 
-Owns the listening sockets and a descriptor in reserve: where all others are used up, it is given
+Owns who is accepted, and a descriptor in reserve: where all others are used up, it is given
 up for a moment to tell one client so, instead of letting it wait. Must not know HTTP beyond that
 one answer.
 """
@@ -11,10 +11,13 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
 import trio
+
+from pyrepl3.config import EndpointConfig
+from pyrepl3.errors import ConfigInvalid
 
 logger = logging.getLogger("pyrepl3.endpoint")
 
@@ -36,6 +39,23 @@ _USED_UP = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 Serve = Callable[[trio.SocketStream], Awaitable[None]]
 
 
+async def open_port(config: EndpointConfig) -> list[trio.SocketListener]:
+    """The sockets of all addresses of the configured host.
+
+    Raises ConfigInvalid where there can be none.
+    """
+    try:
+        return await trio.open_tcp_listeners(config.port, host=config.host, backlog=BACKLOG)
+    except OSError as error:
+        raise _no_port(config, error) from error
+
+
+def port_of(listeners: Sequence[trio.SocketListener]) -> int:
+    """The one that they listen on."""
+    port: int = listeners[0].socket.getsockname()[1]
+    return port
+
+
 @attrs.define(eq=False)
 class Listener:
     """All addresses of one host and port."""
@@ -44,24 +64,26 @@ class Listener:
     max_connections: int
     serve: Serve
     _connections: int = attrs.field(default=0, init=False)
+    _accepts: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _reserve: int = attrs.field(factory=lambda: os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
-    @property
-    def port(self) -> int:
-        """The one that it listens on."""
-        port: int = self.listeners[0].socket.getsockname()[1]
-        return port
-
     async def run(self) -> None:
-        """Accept until cancelled; then the port is free again."""
+        """Accept until stopped, and serve until cancelled. The sockets are whose they were."""
         try:
             async with trio.open_nursery() as nursery:
-                for listener in self.listeners:
-                    nursery.start_soon(self._accept, listener, nursery)
+                with self._accepts:
+                    async with trio.open_nursery() as accepting:
+                        for listener in self.listeners:
+                            accepting.start_soon(self._accept, listener, nursery)
+                await trio.sleep_forever()
         finally:
             os.close(self._reserve)
-            for listener in self.listeners:
-                listener.socket.close()
+
+    def stop(self) -> None:
+        """Accept no more: whoever comes now is refused. The connections that there are go on."""
+        self._accepts.cancel()
+        for listener in self.listeners:
+            listener.socket.close()
 
     async def _accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
         while True:
@@ -96,6 +118,20 @@ class Listener:
             await trio.sleep(PAUSE_S)
         finally:
             self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _no_port(config: EndpointConfig, error: OSError) -> ConfigInvalid:
+    how = "Name another port, or 0 for any that is free"
+    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+        how = "Name an address of this machine"
+    elif error.errno == errno.EACCES:
+        how = "Name a port from 1024 on"
+    return ConfigInvalid(
+        what=f"the service cannot listen on {config.host}:{config.port}",
+        why=error.strerror or str(error),
+        how=how,
+        details={"field": "EndpointConfig.port", "value": config.port},
+    )
 
 
 async def _turn_away(stream: trio.SocketStream) -> None:

@@ -7,18 +7,21 @@ Endpoint                   rest for one: a new host knows no session of the old 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 import trio
 
-from actors import ChildSpec, RestartIntensity, Strategy, open_body_nursery
+from actors import ChildSpec, Gone, RestartIntensity, Strategy, open_body_nursery
 from actors import Supervisor as ActorSupervisor
-from pyrepl3.config import Config
-from pyrepl3.endpoint.access import AccessRules
+from pyrepl3.config import EndpointConfig
+from pyrepl3.endpoint.access import LOOPBACK_HOSTS, AccessRules, Tokens
 from pyrepl3.endpoint.endpoint import Endpoint
+from pyrepl3.endpoint.listener import open_port, port_of
+from pyrepl3.endpoint.tls import make_context
 from pyrepl3.hosting.host import Host
 
 if TYPE_CHECKING:
@@ -26,29 +29,37 @@ if TYPE_CHECKING:
 
 HOST = "host"
 ENDPOINT = "endpoint"
+ANY_ADDRESS = ("0.0.0.0", "::")
 RESTARTS = RestartIntensity(restarts=3, period_s=5.0)
 
 
 @attrs.frozen
 class Served:
-    """Where the endpoint listens."""
+    """An endpoint that listens."""
 
     host: str
     port: int
+    scheme: Literal["http", "https"]
+    drain: Callable[[], Awaitable[None]]
+    """Accept nobody more and take nothing new; returns when all that was accepted has ended, and
+    every client that is there was told. To be bounded by whoever calls it."""
 
     @property
     def url(self) -> str:
         """What a client is given."""
         name = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{name}:{self.port}"
+        return f"{self.scheme}://{name}:{self.port}"
 
 
 @attrs.define(eq=False)
 class _Branch:
     supervisor: Supervisor
     rules: AccessRules
-    port: int
+    listeners: list[trio.SocketListener]
+    """They outlive the endpoint's restarts: whoever connects meanwhile waits in the backlog."""
+    tls: ssl.SSLContext | None
     root: ActorSupervisor = attrs.field(init=False)
+    endpoint: Endpoint | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         shutdown_s = self.supervisor.config.timeouts.shutdown_s
@@ -66,24 +77,43 @@ class _Branch:
         host = Host(self.supervisor.config, self.supervisor.session)
         await host.run(task_status=task_status)
 
-    async def _run_endpoint(self, *, task_status: trio.TaskStatus[int]) -> None:
-        config = self.supervisor.config
-        # Restarted, it has the port that it had: clients look for it there.
-        here: Config = attrs.evolve(config, endpoint=attrs.evolve(config.endpoint, port=self.port))
-        endpoint = Endpoint(here, self.rules, self.root.address(HOST))
-        async with trio.open_nursery() as nursery:
-            self.port = await nursery.start(endpoint.run)
-            task_status.started(self.port)
+    async def _run_endpoint(self, *, task_status: trio.TaskStatus[None]) -> None:
+        self.endpoint = Endpoint(
+            self.supervisor.config, self.rules, self.root.address(HOST), self.listeners, self.tls
+        )
+        await self.endpoint.run(task_status=task_status)
+
+    async def drain(self) -> None:
+        with suppress(Gone):
+            if self.endpoint is not None:
+                await self.endpoint.drain()
+
+
+def rules_of(config: EndpointConfig, tokens: Tokens) -> AccessRules:
+    """Who may come in, and under which names."""
+    own = () if config.host in ANY_ADDRESS else (config.host.lower(),)
+    return AccessRules(
+        tokens=tokens,
+        hosts=frozenset({*LOOPBACK_HOSTS, *own, *config.allowed_hosts}),
+        origins=frozenset(config.allowed_origins),
+    )
 
 
 @asynccontextmanager
-async def open_endpoint(supervisor: Supervisor, rules: AccessRules) -> AsyncGenerator[Served]:
+async def open_endpoint(supervisor: Supervisor, tokens: Tokens) -> AsyncGenerator[Served]:
     """Listen for clients for the length of the block.
 
-    Raises OSError where the port cannot be had.
+    Raises ConfigInvalid where the port cannot be had, or there can be no TLS.
     """
     config = supervisor.config.endpoint
-    branch = _Branch(supervisor, rules, config.port)
-    async with open_body_nursery() as nursery:
-        await nursery.start(branch.root.run)
-        yield Served(config.host, branch.port)
+    tls = make_context(config)
+    listeners = await open_port(config)
+    try:
+        branch = _Branch(supervisor, rules_of(config, tokens), listeners, tls)
+        async with open_body_nursery() as nursery:
+            await nursery.start(branch.root.run)
+            scheme: Literal["http", "https"] = "https" if config.has_tls else "http"
+            yield Served(config.host, port_of(listeners), scheme, branch.drain)
+    finally:
+        for listener in listeners:
+            listener.socket.close()

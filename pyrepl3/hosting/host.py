@@ -14,13 +14,20 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanag
 import attrs
 import trio
 
-from actors import Address, Inbox, close_mailbox, open_mailbox
+from actors import Address, Inbox, Reply, close_mailbox, open_mailbox
 from pyrepl3.client.session import Session
 from pyrepl3.config import Config, Limits
 from pyrepl3.errors import PyreplError
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.hosted_session import HostedSession
-from pyrepl3.hosting.hosting_messages import Find, HostMessage, ListHosted, Opened, OpenHosted
+from pyrepl3.hosting.hosting_messages import (
+    DrainHost,
+    Find,
+    HostMessage,
+    ListHosted,
+    Opened,
+    OpenHosted,
+)
 from pyrepl3.journal.journals import Journals, open_journals
 from pyrepl3.wire import client_requests as wire
 
@@ -49,6 +56,8 @@ class Host:
     """Principals, and the names of sessions that they are getting."""
     _kept: OrderedDict[str, trio.CancelScope] = attrs.field(factory=OrderedDict, init=False)
     """Sessions that have ended and can still be read, the longest ended first."""
+    _is_drained: bool = attrs.field(default=False, init=False)
+    _drainers: list[Reply[None]] = attrs.field(factory=list, init=False)
 
     async def run(
         self, *, task_status: trio.TaskStatus[Address[HostMessage]] = trio.TASK_STATUS_IGNORED
@@ -64,6 +73,8 @@ class Host:
                     await self._serve(inbox, nursery, journals)
         finally:
             close_mailbox(inbox, lambda message: message.reply.close())
+            for reply in self._drainers:
+                reply.close()
 
     async def _serve(
         self, inbox: Inbox[HostMessage], nursery: trio.Nursery, journals: Journals
@@ -73,6 +84,8 @@ class Host:
                 nursery.start_soon(self._host, message, journals)
             elif isinstance(message, Find):
                 self._find(message)
+            elif isinstance(message, DrainHost):
+                self._drain(message)
             else:
                 self._list(message)
 
@@ -102,6 +115,18 @@ class Host:
             ]
         )
 
+    def _drain(self, message: DrainHost) -> None:
+        self._is_drained = True
+        self._drainers.append(message.reply)
+        for hosted in self._sessions.values():
+            hosted.drain()
+        self._tell_if_drained()
+
+    def _tell_if_drained(self) -> None:
+        if self._is_drained and all(hosted.is_over for hosted in self._sessions.values()):
+            while self._drainers:
+                self._drainers.pop().answer(None)
+
     # --- one session ----------------------------------------------------------------------------
 
     async def _host(self, message: OpenHosted, journals: Journals) -> None:
@@ -117,6 +142,8 @@ class Host:
                     return  # who asked has gone, and nobody else knows of it
             self._sessions[hosted.id] = hosted
             self._principals[hosted.id] = message.principal
+            if self._is_drained:
+                hosted.drain()
             try:
                 async with trio.open_nursery() as work:
                     await hosted.run(work)
@@ -124,6 +151,7 @@ class Host:
                     # What was under way is being told, now that the session is given back.
                     work.cancel_scope.deadline = trio.current_time() + OUTCOMES_S
                 hosted.ended()
+                self._tell_if_drained()
                 await self._keep(hosted)
             finally:
                 del self._sessions[hosted.id], self._principals[hosted.id]
@@ -134,6 +162,8 @@ class Host:
         self, message: OpenHosted, journals: Journals, stack: AsyncExitStack
     ) -> HostedSession:
         """Raises what an acquisition raises, RateLimited, IdConflict, ConfigInvalid."""
+        if self._is_drained:
+            raise refusals.service_ending()
         request = message.request
         limits = self._limits(request)
         with (

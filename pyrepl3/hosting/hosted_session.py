@@ -60,6 +60,9 @@ class HostedSession:
     address: Address[HostedMessage] = attrs.field(init=False)
     inbox: Inbox[HostedMessage] = attrs.field(init=False)
     standing: Standing = attrs.field(default="open", init=False)
+    is_over: bool = attrs.field(default=False, init=False)
+    """Whether its last event is told."""
+    _is_drained: bool = attrs.field(default=False, init=False)
     cause: str = attrs.field(default="", init=False)
     """Why its process ended, if it did by itself."""
     _executions: Executions = attrs.field(factory=Executions, init=False)
@@ -132,6 +135,8 @@ class HostedSession:
                 if record is not None:
                     reply.answer(self._accepted(record, again=True))
                     return
+                if self._is_drained:
+                    raise refusals.service_ending()
                 if len(self._executions) > self.limits.queued_executions:
                     raise refusals.queue_full(self.limits.queued_executions)
                 events = await self.session.send(
@@ -251,6 +256,7 @@ class HostedSession:
             self._executions.end(record, seq=seq)
             self._executions.forget_before(self.journal.oldest_seq)
             self._rest()
+            self._close_if_drained()
 
     def _append(self, fields: Mapping[str, Any]) -> int:
         return self.journal.append(
@@ -258,6 +264,15 @@ class HostedSession:
         ).seq
 
     # --- the end --------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Run what was accepted, take nothing more, and close."""
+        self._is_drained = True
+        self._close_if_drained()
+
+    def _close_if_drained(self) -> None:
+        if self._is_drained and not len(self._executions):
+            self._end("closed")
 
     async def _watch(self) -> None:
         self.cause = await self.session.wait_ended()
@@ -275,6 +290,7 @@ class HostedSession:
         else:
             self._append({"type": "session_closed", "reason": self.standing})
         self.journal.close()
+        self.is_over = True
         for reply in self._closers:
             reply.answer(None)
 

@@ -166,4 +166,11 @@ class ListHosted:
     reply: Reply[list[SessionInfo]]
 
 
-HostMessage = OpenHosted | Find | ListHosted
+@attrs.frozen
+class DrainHost:
+    """Take nothing new, and close each session when what it was sent has ended; answered then."""
+
+    reply: Reply[None]
+
+
+HostMessage = OpenHosted | Find | ListHosted | DrainHost

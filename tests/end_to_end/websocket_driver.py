@@ -13,21 +13,19 @@ import trio
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
 import pyrepl3
-from pyrepl3.endpoint.access import AccessRules, Principal, Tokens
+from pyrepl3.endpoint.access import Principal, Tokens
 from pyrepl3.endpoint.serving import Served, open_endpoint
 
 TOKEN = "ada-" + "a" * 40
 OTHER = "eve-" + "e" * 40
 LIMITED = "bob-" + "b" * 40
 """Of one who may have two sessions at a time."""
-RULES = AccessRules(
-    tokens=Tokens.of(
-        [
-            (TOKEN, Principal(name="ada")),
-            (OTHER, Principal(name="eve")),
-            (LIMITED, Principal(name="bob", max_sessions=2)),
-        ]
-    )
+TOKENS = Tokens.of(
+    [
+        (TOKEN, Principal(name="ada")),
+        (OTHER, Principal(name="eve")),
+        (LIMITED, Principal(name="bob", max_sessions=2)),
+    ]
 )
 JSON = "pyrepl3.v1.json"
 MSGPACK = "pyrepl3.v1.msgpack"
@@ -42,7 +40,7 @@ async def serve(**settings: Any) -> AsyncIterator[tuple[pyrepl3.Supervisor, Serv
     )
     async with (
         pyrepl3.open_supervisor(config) as supervisor,
-        open_endpoint(supervisor, RULES) as served,
+        open_endpoint(supervisor, TOKENS) as served,
     ):
         yield supervisor, served
 
