@@ -16,6 +16,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ from pyrepl3.transport.spawner import Spawner
 from pyrepl3.transport.spawning import Spawn
 
 if TYPE_CHECKING:
+    from pyrepl3.endpoint.serving import Served
     from pyrepl3.recording import Recording, Sink
 
 SPAWNERS = "spawners"
@@ -194,6 +196,25 @@ class Supervisor:
             session.end()
             if held is not None:
                 await self._leasing.release(held, used=used)  # noqa: ASYNC102  # shielded and bounded inside
+
+    @asynccontextmanager
+    async def serve(
+        self, *, token_file: str | os.PathLike[str] | None = None
+    ) -> AsyncGenerator[Served]:
+        """Let clients in over the network for the length of the block, as `Config.endpoint` says.
+
+        They need a token of ``token_file``: one token, or the principals of a TOML file. Without
+        a name it is the user's own, of `pyrepl3 serve`; it is made where there is none. Raises
+        ConfigInvalid.
+        """
+        from pyrepl3.endpoint import token_files  # who does not serve pays nothing
+        from pyrepl3.endpoint.access import Tokens
+        from pyrepl3.endpoint.serving import open_endpoint
+
+        path = token_files.default_path() if token_file is None else Path(token_file)
+        pairs, _ = token_files.read_or_make(path)
+        async with open_endpoint(self, Tokens.of(pairs)) as served:
+            yield served
 
     def statistics(self) -> Statistics:
         """How the service stands now, as a frozen object."""

@@ -12,8 +12,9 @@ from typing import Any
 import attrs
 
 STANDARD_INPUT = "-"
-COMMANDS = ("run", "doctor", "spec", "help")
+COMMANDS = ("run", "serve", "doctor", "spec", "help")
 RECORD = "--record-trace"
+SERVE = "pyrepl3 serve [--host HOST] [--port PORT] [--token-file FILE]; --help shows all"
 SPEC_CHECK = "pyrepl3 spec check TRACE... [--json] [--min-coverage PERCENT] [--keep DIR]"
 
 
@@ -79,6 +80,29 @@ class Doctor:
 
 
 @attrs.frozen
+class ShowServeHelp:
+    """``serve --help``."""
+
+
+@attrs.frozen(kw_only=True)
+class Serve(_Runs):
+    """``serve``. None, and an empty tuple: the configuration's default."""
+
+    host: str | None = None
+    port: int | None = None
+    token_file: str | None = None
+    token_fd: int | None = None
+    """A descriptor to read the tokens from instead."""
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    insecure_bind: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    min_idle: int | None = None
+    max_sessions: int | None = None
+
+
+@attrs.frozen
 class ShowSpecHelp:
     """``spec --help``."""
 
@@ -96,7 +120,7 @@ class SpecCheck:
 
 
 Run = Interact | RunCode | RunInput | RunFile
-Command = ShowHelp | ShowVersion | Run | Doctor | ShowSpecHelp | SpecCheck
+Command = ShowHelp | ShowVersion | Run | Serve | ShowServeHelp | Doctor | ShowSpecHelp | SpecCheck
 
 
 def parse(words: Sequence[str]) -> Command:
@@ -108,7 +132,7 @@ def parse(words: Sequence[str]) -> Command:
     command = _command(rest)
     if record_trace is None:
         return command
-    if not isinstance(command, Run) or command.record_trace is not None:
+    if not isinstance(command, Run | Serve) or command.record_trace is not None:
         raise UsageError(f"{RECORD} cannot be given here", f"pyrepl3 {RECORD} FILE run script.py")
     return attrs.evolve(command, record_trace=record_trace)
 
@@ -149,6 +173,8 @@ def _command(words: list[str]) -> Command:
         return RunInput(tuple(rest))
     if first == "run":
         return _file(rest)
+    if first == "serve":
+        return _serve(rest)
     if first == "doctor":
         return _doctor(rest)
     if first == "spec":
@@ -182,6 +208,63 @@ def _file(words: list[str]) -> Command:
     if path == STANDARD_INPUT:
         return RunInput(tuple(arguments), record_trace=record_trace)
     return RunFile(path, tuple(arguments), record_trace=record_trace)
+
+
+_SERVE_TEXTS = {
+    "--host": "host",
+    "--token-file": "token_file",
+    "--tls-cert": "tls_cert",
+    "--tls-key": "tls_key",
+    RECORD: "record_trace",
+}
+_SERVE_NUMBERS = {
+    "--port": "port",
+    "--token-fd": "token_fd",
+    "--min-idle": "min_idle",
+    "--max-sessions": "max_sessions",
+}
+_SERVE_LISTS = {"--allow-host": "allowed_hosts", "--allow-origin": "allowed_origins"}
+
+
+def _serve(rest: list[str]) -> Command:
+    options: dict[str, Any] = {}
+    while rest:
+        word = rest[0]
+        option = word.partition("=")[0]
+        if word in ("-h", "--help"):
+            return ShowServeHelp()
+        if word == "--insecure-bind":
+            options["insecure_bind"], rest = True, rest[1:]
+        elif option in _SERVE_TEXTS:
+            options[_SERVE_TEXTS[option]], rest = _value_of(option, rest, SERVE)
+        elif option in _SERVE_NUMBERS:
+            value, rest = _value_of(option, rest, SERVE)
+            options[_SERVE_NUMBERS[option]] = _whole_number(option, value)
+        elif option in _SERVE_LISTS:
+            value, rest = _value_of(option, rest, SERVE)
+            name = _SERVE_LISTS[option]
+            options[name] = (*options.get(name, ()), value)
+        else:
+            raise _unknown_to_serve(word)
+    if "token_file" in options and "token_fd" in options:
+        raise UsageError("--token-file and --token-fd are both there", "give one of them")
+    return Serve(**options)
+
+
+def _unknown_to_serve(word: str) -> UsageError:
+    if word.partition("=")[0] == "--token":
+        # Any user of the machine can read the arguments of every process.
+        return UsageError(
+            "a token is never an argument, where others could read it",
+            "put it into a file that you alone can read: pyrepl3 serve --token-file FILE",
+        )
+    return UsageError(f"serve does not know {word}", SERVE)
+
+
+def _whole_number(option: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"{option} takes a whole number, and {text!r} is none", SERVE)
+    return int(text)
 
 
 def _doctor(rest: list[str]) -> Command:

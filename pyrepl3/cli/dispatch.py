@@ -58,6 +58,15 @@ def _serve(command: arguments.Command) -> int:
 
             gc.enable()
             return interact(command.record_trace)
+        case arguments.ShowServeHelp():
+            from pyrepl3.cli.texts import SERVE_HELP
+
+            return _print(SERVE_HELP)
+        case arguments.Serve():
+            from pyrepl3.cli.serve import serve as serve_clients
+
+            gc.enable()
+            return serve_clients(command)
         case arguments.ShowSpecHelp():
             from pyrepl3.cli.texts import SPEC_HELP
 

@@ -8,11 +8,12 @@ Usage:
   pyrepl3 -c CODE [ARGUMENT...]    run code
   pyrepl3 run FILE [ARGUMENT...]   run a script
   pyrepl3 - [ARGUMENT...]          run the standard input
+  pyrepl3 serve [--port PORT]      let clients use sessions over a WebSocket; serve --help tells all
   pyrepl3 doctor [--json]          what this machine offers, and whether sessions start
   pyrepl3 spec check TRACE...      hold a recording of the service to its specification
   pyrepl3 --help | --version
 
-  pyrepl3 --record-trace FILE ...  any of the first four: record what the service does for it.
+  pyrepl3 --record-trace FILE ...  any of the first five: record what the service does for it.
                                    pyrepl3 spec --help tells more
 
 Try:
@@ -40,6 +41,49 @@ behind end with it, and `await` works at the top level.
 Exit status: python's. 0; 1 after an uncaught exception; what sys.exit() was given; 2 for a command
 line that cannot be understood, or a file that cannot be read; 130 after Ctrl-C; 128 + N when
 signal N ended the script.
+"""
+
+SERVE_HELP = """\
+Lets clients open sessions and run code in them over a WebSocket, at ws://127.0.0.1:8765/v1/ws.
+
+Usage:
+  pyrepl3 serve [OPTION...]
+
+Where:
+  --host HOST              the address to listen on: 127.0.0.1, so that this machine alone comes in
+  --port PORT              8765; 0 for any that is free
+  --tls-cert FILE          the certificate chain, PEM: speak TLS
+  --tls-key FILE           its private key, PEM
+  --insecure-bind          listen for other machines without TLS, as behind a proxy that has it
+  --allow-host NAME        a further name that it goes by (the Host header); may come several times
+  --allow-origin ORIGIN    a further origin whose pages may use it; may come several times
+
+Who:
+  --token-file FILE        $XDG_STATE_HOME/pyrepl3/token (~/.local/state/pyrepl3/token); where there
+                           is none it is made, with a new token. It holds one token, or several
+                           principals:
+                             [principals.ada]
+                             token = "..."            32 characters or more
+                             role = "user"            or "admin"
+                             max_sessions = 10        at a time
+  --token-fd N             read that from this descriptor instead
+
+Sessions:
+  --min-idle N             how many are kept ready: 2
+  --max-sessions N         how many there may be at a time: 100
+  --record-trace FILE      record what the service does; pyrepl3 spec --help tells more
+
+Each session is a process of its own, with the rights of the user who runs this.
+
+Try:
+  pyrepl3 serve
+  pyrepl3 serve --port 0 --min-idle 4
+
+Ctrl-C or SIGTERM ends it: nobody more is let in, and what runs has 10 seconds to end; once more
+ends it at once.
+
+Exit status: 0 after SIGTERM; 130 after Ctrl-C; 1 where it cannot serve; 2 for a command line that
+cannot be understood.
 """
 
 SPEC_HELP = """\

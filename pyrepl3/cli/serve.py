@@ -1,0 +1,156 @@
+"""``pyrepl3 serve``: the service for clients, from its first line to a clean end.
+
+Owns what the operator is told, and what signals do. Must not know how clients are served.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from actors import open_body_nursery
+from pyrepl3 import __version__
+from pyrepl3.cli import descriptors
+from pyrepl3.cli.arguments import Serve
+from pyrepl3.cli.signals import caught_signals
+from pyrepl3.cli.statuses import INTERRUPTED
+from pyrepl3.config import Config, EndpointConfig, PoolConfig
+from pyrepl3.endpoint import token_files
+from pyrepl3.endpoint.access import Tokens
+from pyrepl3.endpoint.serving import Served, open_endpoint
+from pyrepl3.supervisor import Supervisor, open_supervisor
+
+DRAIN_S = 10.0
+"""For what runs, once the service is told to end."""
+PROGRESS_EVERY_S = 0.1
+
+
+def serve(command: Serve) -> int:
+    """Serve until a signal ends it; the exit status. Raises ConfigInvalid."""
+    config = config_of(command)
+    if command.token_fd is not None:
+        pairs = token_files.read_descriptor(command.token_fd)
+        token = f"from descriptor {command.token_fd}"
+    else:
+        path = token_files.default_path()
+        if command.token_file is not None:
+            path = Path(command.token_file)
+        pairs, is_new = token_files.read_or_make(path)
+        token = f"in {path}" + (" (made just now: you alone can read it)" if is_new else "")
+    return trio.run(_serve, config, Tokens.of(pairs), token)
+
+
+def config_of(command: Serve) -> Config:
+    """What the command line says, and the defaults. Raises ConfigInvalid."""
+    endpoint = attrs.evolve(EndpointConfig(), **_given(command, _ENDPOINT))
+    pool = _given(command, _POOL)
+    if "min_idle" not in pool and "max_sessions" in pool:
+        # Who asks for few sessions need not know how many are kept ready.
+        pool["min_idle"] = min(PoolConfig().min_idle, pool["max_sessions"])
+    return Config(pool=PoolConfig(**pool), endpoint=endpoint, record_trace=command.record_trace)
+
+
+_ENDPOINT = (
+    *("host", "port", "tls_cert", "tls_key", "insecure_bind"),
+    *("allowed_hosts", "allowed_origins"),
+)
+_POOL = ("min_idle", "max_sessions")
+
+
+def _given(command: Serve, names: tuple[str, ...]) -> dict[str, Any]:
+    options = {name: getattr(command, name) for name in names}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+async def _serve(config: Config, tokens: Tokens, token: str) -> int:
+    with trio.open_signal_receiver(*caught_signals()) as numbers:
+        async with open_body_nursery() as nursery:
+            ending = _Ending(numbers, nursery.cancel_scope)
+            nursery.start_soon(ending.run)
+            async with (
+                open_supervisor(config) as supervisor,
+                open_endpoint(supervisor, tokens) as served,
+            ):
+                await _warm_up(supervisor, ending.asked)
+                _say(_standing(config, served, token))
+                await ending.asked.wait()
+                await _drain(served)
+            nursery.cancel_scope.cancel()
+        return INTERRUPTED if ending.number == signal.SIGINT else 0
+
+
+@attrs.define(eq=False)
+class _Ending:
+    """The first signal asks for an end, the second one makes it."""
+
+    numbers: AsyncIterator[int]
+    scope: trio.CancelScope
+    asked: trio.Event = attrs.field(factory=trio.Event, init=False)
+    number: int | None = attrs.field(default=None, init=False)
+
+    async def run(self) -> None:
+        async for number in self.numbers:
+            if self.asked.is_set():
+                _say("ending at once\n")
+                self.scope.cancel()
+                return
+            self.number = number
+            self.asked.set()
+
+
+async def _warm_up(supervisor: Supervisor, ending: trio.Event) -> None:
+    """Tell how many sessions are ready, while a person watches, and until there are enough.
+
+    Clients are served meanwhile: they only wait for their first session.
+    """
+    wanted = supervisor.config.pool.min_idle * len(supervisor.config.templates)
+    watched = descriptors.is_terminal(descriptors.STDERR)
+    told = -1
+    with trio.move_on_after(supervisor.config.pool.start_timeout_s):
+        while not ending.is_set():
+            pool = supervisor.statistics().pool
+            ready = pool.idle + pool.leased
+            if ready >= wanted:
+                break
+            if pool.open_breakers:
+                _say(f"sessions of {', '.join(pool.open_breakers)} fail to start: see above\n")
+                break
+            if watched and ready != told:
+                _say(f"\rwarming up: {ready} of {wanted} sessions ready ")
+                told = ready
+            await trio.sleep(PROGRESS_EVERY_S)
+    if watched and told >= 0:
+        _say("\r\033[K")
+
+
+def _standing(config: Config, served: Served, token: str) -> str:
+    socket = served.url.replace("http", "ws", 1)
+    lines = [
+        f"PyREPL3 {__version__} (Python {sys.version.split()[0]}) listens on {served.url}",
+        f"  clients    WebSocket at {socket}/v1/ws, with 'Authorization: Bearer TOKEN'",
+        f"  token      {token}",
+        "  isolation  each session is a process of its own, with the rights of this user",
+        f"  sessions   {config.pool.min_idle} kept ready, {config.pool.max_sessions} at most",
+    ]
+    if not (config.endpoint.is_loopback or config.endpoint.has_tls):
+        lines.append("  warning    no TLS: whoever is between can read tokens and code")
+    lines.append(f"Ctrl-C ends it: what runs then has {DRAIN_S:g} s.")
+    return "\n".join(lines) + "\n"
+
+
+async def _drain(served: Served) -> None:
+    _say(f"ending: nobody more is let in, what runs has {DRAIN_S:g} s; once more ends it at once\n")
+    with trio.move_on_after(DRAIN_S) as bound:
+        await served.drain()
+    _say("ended" if not bound.cancelled_caught else "ended; what still ran was ended with it")
+    _say("\n")
+
+
+def _say(text: str) -> None:
+    descriptors.say(text)
