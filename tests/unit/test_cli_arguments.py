@@ -10,7 +10,9 @@ from pyrepl3.cli.arguments import (
     RunCode,
     RunFile,
     RunInput,
+    Serve,
     ShowHelp,
+    ShowServeHelp,
     ShowSpecHelp,
     ShowVersion,
     SpecCheck,
@@ -135,3 +137,47 @@ def test_what_cannot_be_recorded_or_checked_says_how_it_could_be(
 
     assert what in caught.value.what
     assert how in caught.value.how
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["serve"], Serve()),
+        (["serve", "-h"], ShowServeHelp()),
+        (["serve", "--port", "0", "--host=::1"], Serve(port=0, host="::1")),
+        (["serve", "--token-file", "t"], Serve(token_file="t")),
+        (["serve", "--token-fd", "3"], Serve(token_fd=3)),
+        (["serve", "--tls-cert", "c", "--tls-key", "k"], Serve(tls_cert="c", tls_key="k")),
+        (
+            ["serve", "--allow-host", "a", "--allow-host=b", "--allow-origin", "https://a"],
+            Serve(allowed_hosts=("a", "b"), allowed_origins=("https://a",)),
+        ),
+        (["serve", "--insecure-bind"], Serve(insecure_bind=True)),
+        (["serve", "--min-idle", "4", "--max-sessions=9"], Serve(min_idle=4, max_sessions=9)),
+        ([RECORD, "t", "serve"], Serve(record_trace="t")),
+        (["serve", RECORD, "t"], Serve(record_trace="t")),
+    ],
+)
+def test_clients_are_served(words: list[str], expected: Command) -> None:
+    assert parse(words) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "how"),
+    [
+        (["serve", "--port", "http"], "takes a whole number, and 'http'", "--port PORT"),
+        (["serve", "--port"], "--port needs a value", "pyrepl3 serve"),
+        (["serve", "8765"], "serve does not know 8765", "--help shows all"),
+        (["serve", "--token", "x"], "a token is never an argument", "--token-file FILE"),
+        (["serve", "--token=x"], "a token is never an argument", "--token-file FILE"),
+        (["serve", "--token-file", "t", "--token-fd", "3"], "both there", "one of them"),
+        ([RECORD, "t", "serve", RECORD, "u"], "cannot be given here", RECORD),
+        (["sevre"], "there is no command 'sevre'", "did you mean: pyrepl3 serve"),
+    ],
+)
+def test_what_cannot_be_served_says_how_it_could_be(words: list[str], what: str, how: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(words)
+    assert what in caught.value.what
+    assert how in caught.value.how
+    assert "x" not in caught.value.what.split()

@@ -10,7 +10,15 @@ from typing import Any
 import attrs
 import pytest
 
-from pyrepl3.config import Config, Limits, PoolConfig, Template, Timeouts, check_timeout
+from pyrepl3.config import (
+    Config,
+    EndpointConfig,
+    Limits,
+    PoolConfig,
+    Template,
+    Timeouts,
+    check_timeout,
+)
 from pyrepl3.errors import Code, ConfigInvalid
 
 KINDS: list[type[Any]] = [Limits, PoolConfig, Timeouts]
@@ -241,3 +249,49 @@ def test_a_recordings_path_is_text(path: Any) -> None:
 def test_what_is_counted_has_an_end(make: Callable[[], object]) -> None:
     with pytest.raises(ConfigInvalid, match="the most is 2147483647"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "why"),
+    [
+        ({"host": "0.0.0.0"}, "host", "without TLS"),
+        ({"host": "example.org"}, "host", "without TLS"),
+        ({"host": "::"}, "host", "without TLS"),
+        ({"host": ""}, "host", "a name or an address"),
+        ({"host": 1}, "host", "a name or an address"),
+        ({"port": 65536}, "port", "the most is 65535"),
+        ({"tls_cert": "c"}, "tls_key", "TLS needs both"),
+        ({"tls_key": "k"}, "tls_cert", "TLS needs both"),
+        ({"insecure_bind": 1}, "insecure_bind", "True or False"),
+        ({"allowed_hosts": "example.org"}, "allowed_hosts", "a list of names"),
+        ({"allowed_origins": [""]}, "allowed_origins", "a list of names"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_or_lets_anybody_listen_in_is_refused(
+    settings: dict[str, Any], field: str, why: str
+) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        EndpointConfig(**settings)
+    assert caught.value.details["field"] == f"EndpointConfig.{field}"
+    assert why in caught.value.why
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"host": "127.0.0.9"},
+        {"host": "::1"},
+        {"host": "LOCALHOST"},
+        {"host": "0.0.0.0", "tls_cert": "c", "tls_key": "k"},
+        {"host": "0.0.0.0", "insecure_bind": True},
+    ],
+)
+def test_an_endpoint_listens_where_nobody_can_listen_in(settings: dict[str, Any]) -> None:
+    assert EndpointConfig(**settings).host == settings.get("host", "127.0.0.1")
+
+
+def test_names_of_the_endpoint_are_compared_in_lower_case() -> None:
+    endpoint = EndpointConfig(allowed_hosts=["Example.ORG"], allowed_origins=["HTTPS://A"])
+
+    assert (endpoint.allowed_hosts, endpoint.allowed_origins) == (("example.org",), ("https://a",))
