@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pyrepl3.errors import PyreplError as PyreplError
     from pyrepl3.errors import QueueFull as QueueFull
     from pyrepl3.errors import RateLimited as RateLimited
+    from pyrepl3.errors import ServiceUnreachable as ServiceUnreachable
     from pyrepl3.errors import SessionLost as SessionLost
     from pyrepl3.errors import SessionNotFound as SessionNotFound
     from pyrepl3.errors import ShuttingDown as ShuttingDown
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
     from pyrepl3.events import Started as Started
     from pyrepl3.events import Usage as Usage
     from pyrepl3.pool.pool_statistics import PoolStatistics as PoolStatistics
+    from pyrepl3.remote.client import Client as Client
+    from pyrepl3.remote.session import RemoteSession as RemoteSession
     from pyrepl3.supervisor import Statistics as Statistics
     from pyrepl3.supervisor import Supervisor as Supervisor
     from pyrepl3.supervisor import open_supervisor as open_supervisor
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
 _HOME_OF = {
     "AlreadyAnswered": "pyrepl3.errors",
     "BadMessage": "pyrepl3.errors",
+    "Client": "pyrepl3.remote.client",
     "Code": "pyrepl3.errors",
     "CodeTooLarge": "pyrepl3.errors",
     "Completeness": "pyrepl3.client.editing",
@@ -106,8 +110,10 @@ _HOME_OF = {
     "PyreplError": "pyrepl3.errors",
     "QueueFull": "pyrepl3.errors",
     "RateLimited": "pyrepl3.errors",
+    "RemoteSession": "pyrepl3.remote.session",
     "Result": "pyrepl3.events",
     "RichResult": "pyrepl3.client.execution",
+    "ServiceUnreachable": "pyrepl3.errors",
     "Session": "pyrepl3.client.session",
     "SessionLost": "pyrepl3.errors",
     "SessionNotFound": "pyrepl3.errors",

@@ -45,6 +45,7 @@ class Code(enum.StrEnum):
     POOL_EXHAUSTED = enum.auto()
     POOL_DEGRADED = enum.auto()
     SHUTTING_DOWN = enum.auto()
+    SERVICE_UNREACHABLE = enum.auto()
     OUTPUT_GAP = enum.auto()
     CONFIG_INVALID = enum.auto()
     INTERNAL_ERROR = enum.auto()
@@ -102,6 +103,9 @@ CODES: Mapping[Code, CodeInfo] = {
     Code.POOL_EXHAUSTED: CodeInfo(503, _ANSWER, True, "no session came free in time"),
     Code.POOL_DEGRADED: CodeInfo(503, _ANSWER, True, "sessions of this template fail to start"),
     Code.SHUTTING_DOWN: CodeInfo(503, _ANSWER, True, "the service is ending"),
+    Code.SERVICE_UNREACHABLE: CodeInfo(
+        503, "told by the client, not by the service", True, "no connection could be made"
+    ),
     Code.OUTPUT_GAP: CodeInfo(200, "an event between others", False, "output was left out here"),
     Code.CONFIG_INVALID: CodeInfo(400, _ANSWER, False, "a setting cannot be as it is"),
     Code.INTERNAL_ERROR: CodeInfo(500, _ANSWER, False, "a bug in PyREPL3"),
@@ -259,6 +263,12 @@ class ShuttingDown(PyreplError):
     """Raised to callers that still wait for a session when the supervisor ends."""
 
     code = Code.SHUTTING_DOWN
+
+
+class ServiceUnreachable(PyreplError):
+    """Raised by a client that has no connection to its service, and could not make one in time."""
+
+    code = Code.SERVICE_UNREACHABLE
 
 
 class ConfigInvalid(PyreplError, ValueError):

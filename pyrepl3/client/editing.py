@@ -50,3 +50,12 @@ class Completeness:
         """From a worker's `completeness`."""
         status = answer["status"]
         return cls(status if status in ("complete", "incomplete") else "invalid", answer["indent"])
+
+
+def at_cursor(code: str, cursor_pos: int | None) -> Mapping[str, Any]:
+    """The fields of a question; a cursor outside of the code is at its end. Raises TypeError."""
+    if cursor_pos is None:
+        return {"code": code, "cursor_pos": len(code)}
+    if not isinstance(cursor_pos, int):
+        raise TypeError(f"cursor_pos is an int, not a {type(cursor_pos).__name__}")
+    return {"code": code, "cursor_pos": min(max(cursor_pos, 0), len(code))}

@@ -9,25 +9,22 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
 
-from pyrepl3.client.calls import call
-from pyrepl3.client.editing import Completeness, Completion, Inspection
+from pyrepl3.client.editing import Completeness, Completion, Inspection, at_cursor
 from pyrepl3.client.execution import Execution
+from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
 from pyrepl3.client.requests import SessionRequests
 from pyrepl3.client.settings import SessionSettings
 from pyrepl3.config import check_timeout
 from pyrepl3.errors import ConfigInvalid, PyreplError, SessionLost
-from pyrepl3.events import Display, Error, Event, InputRequested, InterruptOutcome, Output, Result
+from pyrepl3.events import Error, Event, InterruptOutcome, Result
 from pyrepl3.messages import EventReceiver, Execute, Interrupt, Lease, Query, Refused, open_events
 from pyrepl3.session import refusals
 
-OnInput = Callable[[str], "str | Awaitable[str | None] | None"]
-OnOutput = Callable[[Output], object]
-OnDisplay = Callable[[Display], object]
 Renew = Callable[[], Awaitable[Lease]]
 
 ATTEMPTS = 4
@@ -99,8 +96,8 @@ class Session:
         when nothing of it ran, ConfigInvalid for an impossible ``timeout_s`` or ``filename``.
         """
         execution = Execution(f"{self.id}.{next(self._numbers)}")
-        handlers = (on_input, on_output, on_display)
-        handled = handlers != (None, None, None)
+        handlers = Handlers(on_input, on_output, on_display)
+        handled = handlers.there_are
         events, event = await self._begin(
             execution.id,
             code,
@@ -114,7 +111,7 @@ class Session:
             try:
                 while not execution.add(event):
                     if handled:
-                        await self._react(event, *handlers)
+                        await handlers.react(event)
                     event = await self._next_event(events)
             except BaseException:
                 await self._requests.abandon(execution.id)  # noqa: ASYNC102  # shielded and bounded inside
@@ -220,11 +217,11 @@ class Session:
 
     async def complete(self, code: str, cursor_pos: int | None = None) -> Completion:
         """What could stand at the cursor (its position in characters; None is the end)."""
-        return Completion.of(await self._query("complete", _at(code, cursor_pos)))
+        return Completion.of(await self._query("complete", at_cursor(code, cursor_pos)))
 
     async def inspect(self, code: str, cursor_pos: int | None = None) -> Inspection:
         """What is known of the name at the cursor."""
-        return Inspection.of(await self._query("inspect", _at(code, cursor_pos)))
+        return Inspection.of(await self._query("inspect", at_cursor(code, cursor_pos)))
 
     async def is_complete(self, code: str) -> Completeness:
         """Whether the code can run as it is, or wants more lines."""
@@ -340,26 +337,6 @@ class Session:
             raise event.error
         return event
 
-    async def _react(
-        self,
-        event: Event,
-        on_input: OnInput | None,
-        on_output: OnOutput | None,
-        on_display: OnDisplay | None,
-    ) -> None:
-        if isinstance(event, Output) and on_output is not None:
-            await call(on_output, event)
-        elif isinstance(event, Display) and on_display is not None:
-            await call(on_display, event)
-        elif isinstance(event, InputRequested) and on_input is not None:
-            try:
-                line = await call(on_input, event.prompt)
-            except EOFError:
-                line = None
-            # It may have ended meanwhile: its last event, which follows, tells how.
-            with suppress(SessionLost):
-                await event.respond(line)
-
 
 class _EventStream(AsyncIterator[Event]):
     """The events of one execution, which end with its terminal one."""
@@ -378,14 +355,6 @@ class _EventStream(AsyncIterator[Event]):
             event = await self._more()
         self.ended = isinstance(event, Result | Error)
         return event
-
-
-def _at(code: str, cursor_pos: int | None) -> Mapping[str, Any]:
-    if cursor_pos is None:
-        return {"code": code, "cursor_pos": len(code)}
-    if not isinstance(cursor_pos, int):
-        raise TypeError(f"cursor_pos is an int, not a {type(cursor_pos).__name__}")
-    return {"code": code, "cursor_pos": min(max(cursor_pos, 0), len(code))}
 
 
 def _file_name(filename: Any) -> str:

@@ -102,6 +102,7 @@ class ClientRequests:
             "name": request.name,
             "template": opened.template,
             "isolation": "process",
+            "pid": opened.pid,
             "warm": opened.warm,
             "wait_s": opened.wait_s,
         }
@@ -116,6 +117,8 @@ class ClientRequests:
             return {
                 "type": "attached",
                 "session": opened.session,
+                "template": opened.template,
+                "pid": opened.pid,
                 "seq": journal.last_seq,
                 "oldest_seq": journal.oldest_seq,
             }

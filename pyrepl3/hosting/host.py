@@ -248,6 +248,7 @@ def _opened(hosted: HostedSession) -> Opened:
         template=hosted.request.template,
         journal=hosted.journal,
         address=hosted.address,
+        pid=lease.pid,
         warm=lease.warm,
         wait_s=lease.wait_s,
     )

@@ -182,14 +182,15 @@ class HostedSession:
         with message.reply as reply:
             running = next(iter(self._executions.under_way), None)
             execution = message.execution
-            if execution is None and running is not None:
-                execution = running.execution
             try:
+                # Whatever runs, if none is named: what seems to run here may have ended there.
                 outcome = await self.session.interrupt(execution, grace_s=message.grace_s)
             except PyreplError as error:
                 reply.fail(error)
-            else:
-                reply.answer((execution, outcome))
+                return
+            if execution is None and running is not None and outcome.by != "nothing":
+                execution = running.execution
+            reply.answer((execution, outcome))
 
     async def _edit(self, message: Edit) -> None:
         with message.reply as reply:

@@ -50,6 +50,8 @@ class Opened:
     template: str
     journal: Journal
     address: Address[HostedMessage]
+    pid: int
+    """Its process, for people and logs."""
     warm: bool
     wait_s: float
 

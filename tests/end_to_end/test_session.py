@@ -6,19 +6,40 @@ import asyncio
 import importlib.util
 import math
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 import trio.testing
 
 import pyrepl3
+from pyrepl3.endpoint.serving import open_endpoint
 
 from .faults.oracle import assert_usable, eventually, follow, small_config, watched_supervisor
+from .websocket_driver import TOKEN, TOKENS
 
 BOUND_S = 10.0
 
 both_spawns = pytest.mark.parametrize("spawn", ["fork", "exec"])
+both_faces = pytest.mark.parametrize("face", ["embedded", "remote"])
+
+
+@asynccontextmanager
+async def faced(face: str) -> AsyncIterator[pyrepl3.Supervisor | pyrepl3.Client]:
+    """A service, as a program has it that runs it, or one that reaches it over the network."""
+    config = attrs.evolve(small_config(), endpoint=pyrepl3.EndpointConfig(port=0))
+    async with watched_supervisor(config) as supervisor:
+        if face == "embedded":
+            yield supervisor
+            return
+        async with (
+            open_endpoint(supervisor, TOKENS) as served,
+            pyrepl3.Client(served.url, TOKEN) as client,
+        ):
+            yield client
 
 
 # --- what an execution is -----------------------------------------------------------------------
@@ -65,9 +86,10 @@ VALUES = {
 }
 
 
-async def test_a_value_is_there_where_it_is_json_safe() -> None:
+@both_faces
+async def test_a_value_is_there_where_it_is_json_safe(face: str) -> None:
     """And a text in any case."""
-    async with watched_supervisor() as supervisor, supervisor.session() as session:
+    async with faced(face) as service, service.session() as session:
         for code, value in VALUES.items():
             execution = await session.run(code)
             assert execution.value == value, code
@@ -77,9 +99,10 @@ async def test_a_value_is_there_where_it_is_json_safe() -> None:
             assert (execution.value, execution.text, execution.results) == (None, None, [])
 
 
-async def test_variables_functions_and_imports_stay_for_the_next_execution() -> None:
+@both_faces
+async def test_variables_functions_and_imports_stay_for_the_next_execution(face: str) -> None:
     """And the last value, as ``_``."""
-    async with watched_supervisor() as supervisor, supervisor.session() as session:
+    async with faced(face) as service, service.session() as session:
         await session.run("import math\nx = 20\ndef double(y): return 2 * y")
         assert (await session.run("double(x) + math.floor(2.5)")).value == 42
         assert (await session.run("_ + 1")).value == 43
@@ -89,9 +112,10 @@ async def test_variables_functions_and_imports_stay_for_the_next_execution() -> 
         assert (await session.run("__name__")).value == "__main__"
 
 
-async def test_an_exception_has_a_name_a_value_and_the_cells_own_traceback() -> None:
+@both_faces
+async def test_an_exception_has_a_name_a_value_and_the_cells_own_traceback(face: str) -> None:
     """None of the runner's lines, and the source of the cells before it."""
-    async with watched_supervisor() as supervisor, supervisor.session() as session:
+    async with faced(face) as service, service.session() as session:
         await session.run("def fail():\n    raise ValueError('why')")
         execution = await session.run("print('before')\nfail()", filename="mine.py")
 
@@ -119,7 +143,8 @@ async def test_an_exception_has_a_name_a_value_and_the_cells_own_traceback() -> 
 # --- streams and callbacks ----------------------------------------------------------------------
 
 
-async def test_a_stream_tells_everything_in_its_order() -> None:
+@both_faces
+async def test_a_stream_tells_everything_in_its_order(face: str) -> None:
     """Started, output of both streams, a display, a question, more output, the result."""
     code = """if True:
         import sys
@@ -129,7 +154,7 @@ async def test_a_stream_tells_everything_in_its_order() -> None:
         name = input('who? ')
         print('hello', name)
     """
-    async with watched_supervisor() as supervisor, supervisor.session() as session:
+    async with faced(face) as service, service.session() as session:
         seen: list[object] = []
         async with session.stream(code + "\nname") as events:
             async for event in events:
@@ -157,9 +182,10 @@ async def test_a_stream_tells_everything_in_its_order() -> None:
         ]
 
 
-async def test_a_question_takes_one_answer() -> None:
+@both_faces
+async def test_a_question_takes_one_answer(face: str) -> None:
     """The second is refused, and the first counts."""
-    async with watched_supervisor() as supervisor, supervisor.session() as session:
+    async with faced(face) as service, service.session() as session:
         async with session.stream("input()") as events:
             async for event in events:
                 if isinstance(event, pyrepl3.InputRequested):
@@ -170,7 +196,8 @@ async def test_a_question_takes_one_answer() -> None:
         assert event.value == "first"
 
 
-async def test_questions_are_answered_by_plain_and_by_async_functions() -> None:
+@both_faces
+async def test_questions_are_answered_by_plain_and_by_async_functions(face: str) -> None:
     """`input`, `getpass` and reads of `sys.stdin`; None and EOFError end the input."""
 
     async def answer_later(prompt: str) -> str:
@@ -180,7 +207,7 @@ async def test_questions_are_answered_by_plain_and_by_async_functions() -> None:
     def refuse(prompt: str) -> str:
         raise EOFError
 
-    async with watched_supervisor() as supervisor, supervisor.session() as session:
+    async with faced(face) as service, service.session() as session:
         assert (await session.run("input('a')", on_input=lambda prompt: prompt * 2)).value == "aa"
         assert (await session.run("input('a')", on_input=answer_later)).value == "A"
         code = "import getpass, sys; getpass.getpass('p') + sys.stdin.readline()"
@@ -193,7 +220,8 @@ async def test_questions_are_answered_by_plain_and_by_async_functions() -> None:
             assert (execution.error.name, execution.error.code) == ("EOFError", None)
 
 
-async def test_output_and_displays_are_told_while_the_code_runs() -> None:
+@both_faces
+async def test_output_and_displays_are_told_while_the_code_runs(face: str) -> None:
     """To plain and to async functions."""
     told: list[str] = []
 
@@ -207,7 +235,7 @@ async def test_output_and_displays_are_told_while_the_code_runs() -> None:
         handle.update('changed')
         go_on = input()
     """
-    async with watched_supervisor() as supervisor, supervisor.session() as session:
+    async with faced(face) as service, service.session() as session:
         execution = await session.run(
             code,
             on_output=lambda output: told.append(output.data),
@@ -237,12 +265,13 @@ async def test_an_exception_of_a_callback_leaves_run_as_it_is_and_interrupts_the
 # --- interrupts and cancellation ----------------------------------------------------------------
 
 
-async def test_an_interrupt_says_what_came_of_it() -> None:
+@both_faces
+async def test_an_interrupt_says_what_came_of_it(face: str) -> None:
     """While code runs, by its id, and when nothing runs."""
-    async with watched_supervisor() as supervisor, supervisor.session() as session:
+    async with faced(face) as service, service.session() as session:
         assert (await session.interrupt()).by == "nothing"
         with pytest.raises(pyrepl3.ExecutionNotFound):
-            await session.interrupt("no such execution")
+            await session.interrupt("no-such-execution")
         await session.run("kept = 1")
         async with session.stream("print('up')\nwhile True: pass") as events:
             async for event in events:
@@ -314,9 +343,10 @@ async def test_leaving_a_stream_early_interrupts_its_code() -> None:
             await assert_usable(session)
 
 
-async def test_no_interrupt_reaches_the_execution_after_its_own() -> None:
+@both_faces
+async def test_no_interrupt_reaches_the_execution_after_its_own(face: str) -> None:
     """Interrupts at moments of chance, around the ends of short executions."""
-    async with watched_supervisor() as supervisor, supervisor.session() as session:
+    async with faced(face) as service, service.session() as session:
         for _ in range(100):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(session.run, "for _ in range(1000): pass")
@@ -379,13 +409,14 @@ async def test_impossible_settings_are_refused_with_the_reason() -> None:
             await assert_usable(session)
 
 
+@both_faces
 async def test_the_services_environment_is_not_the_sessions(
-    monkeypatch: pytest.MonkeyPatch,
+    face: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Secrets stay in the service; the allow-list and the template's own come through."""
     monkeypatch.setenv("MY_SECRET_TOKEN", "secret")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    async with watched_supervisor() as supervisor, supervisor.session() as session:
+    async with faced(face) as service, service.session() as session:
         execution = await session.run("import os; dict(os.environ)")
         assert "secret" not in str(execution.value)
         assert execution.value["LC_ALL"] == "C.UTF-8"
@@ -454,9 +485,10 @@ def test_a_program_of_asyncio_is_told_that_trio_must_run() -> None:
 # --- for editors --------------------------------------------------------------------------------
 
 
-async def test_editors_are_told_what_could_stand_at_the_cursor_and_what_it_is() -> None:
+@both_faces
+async def test_editors_are_told_what_could_stand_at_the_cursor_and_what_it_is(face: str) -> None:
     """Completions, inspections, completeness; they see the session's own names."""
-    async with watched_supervisor() as supervisor, supervisor.session() as session:
+    async with faced(face) as service, service.session() as session:
         await session.run("def greet(name):\n    '''Say hello.'''\nvariable = 1")
         completion = await session.complete("x = vari")
         assert "variable" in completion.matches
@@ -501,9 +533,10 @@ async def test_background_tasks_go_on_between_executions(tmp_path: Path) -> None
         ]
 
 
-async def test_asyncio_run_and_top_level_await_live_side_by_side() -> None:
+@both_faces
+async def test_asyncio_run_and_top_level_await_live_side_by_side(face: str) -> None:
     """The code object's flags decide."""
-    async with watched_supervisor() as supervisor, supervisor.session() as session:
+    async with faced(face) as service, service.session() as session:
         await session.run("import asyncio\nasync def work(): return 7")
         for code in ("await work()", "asyncio.run(work())", "[await work() for _ in range(1)][0]"):
             assert (await session.run(code)).value == 7
@@ -558,7 +591,8 @@ async def test_child_processes_print_to_the_execution_they_belong_to() -> None:
         assert "ZeroDivisionError" in told.text("stderr")
 
 
-async def test_objects_show_themselves_as_in_jupyter() -> None:
+@both_faces
+async def test_objects_show_themselves_as_in_jupyter(face: str) -> None:
     """By `_repr_html_` and its kin."""
     code = """if True:
         class Shown:
@@ -567,7 +601,7 @@ async def test_objects_show_themselves_as_in_jupyter() -> None:
             def _repr_png_(self): return b'png'
             def _repr_markdown_(self): raise ValueError
     """
-    async with watched_supervisor() as supervisor, supervisor.session() as session:
+    async with faced(face) as service, service.session() as session:
         execution = await session.run(code + "\ndisplay(Shown())\nShown()")
         data = {"text/plain": "plain", "text/html": "<b>rich</b>", "image/png": "cG5n"}
         assert [result.data for result in execution.results] == [data, data]

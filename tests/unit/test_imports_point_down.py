@@ -30,6 +30,8 @@ PURE = [
     "pyrepl3/pool/pool_state.py",
     "pyrepl3/pool/pool_statistics.py",
     "pyrepl3/pool/refusals.py",
+    "pyrepl3/remote/link_state.py",
+    "pyrepl3/remote/told_errors.py",
     "pyrepl3/session/refusals.py",
     "pyrepl3/session/session_records.py",
     "pyrepl3/session/session_state.py",
@@ -46,7 +48,17 @@ PURE = [
 """Modules that decide: bytes, state and `now` go in, what to do comes out."""
 
 IMPURE = {"trio", "socket", "select", "subprocess", "time", "threading"}
-LAYERS = ["wire", "journal", "transport", "session", "pool", "client", "hosting", "endpoint"]
+LAYERS = [
+    "wire",
+    "journal",
+    "transport",
+    "session",
+    "pool",
+    "client",
+    "hosting",
+    "endpoint",
+    "remote",
+]
 """Lower ones first. Facts and vocabulary (config, errors, events, messages) are below them all."""
 
 

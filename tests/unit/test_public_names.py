@@ -14,6 +14,7 @@ import pyrepl3
 PUBLIC = [
     "AlreadyAnswered",
     "BadMessage",
+    "Client",
     "Code",
     "CodeTooLarge",
     "Completeness",
@@ -48,8 +49,10 @@ PUBLIC = [
     "PyreplError",
     "QueueFull",
     "RateLimited",
+    "RemoteSession",
     "Result",
     "RichResult",
+    "ServiceUnreachable",
     "Session",
     "SessionLost",
     "SessionNotFound",

@@ -1,0 +1,210 @@
+"""One WebSocket connection, on trio and on asyncio: messages out, messages in.
+
+Owns the connection: TCP, TLS, the upgrade and its refusal, pings, the goodbye. wsproto knows the
+frames. Must not know what a message means.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import attrs
+from anyio.abc import ByteStream
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    RejectConnection,
+    RejectData,
+    Request,
+    TextMessage,
+)
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+
+from pyrepl3.errors import BadMessage, PyreplError
+from pyrepl3.remote.addresses import ServiceAddress
+from pyrepl3.remote.told_errors import as_error
+from pyrepl3.wire.client_codec import Format, decode_msgpack, encode_msgpack
+
+READ_BYTES = 256 * 2**10
+CLOSE_S = 2.0
+REFUSAL_BYTES = 64 * 2**10
+
+
+class Disconnected(Exception):
+    """Raised by everything that is done with a connection that is no more."""
+
+
+@attrs.define(eq=False)
+class WebSocket:
+    """Made by `open_web_socket`. One task may receive, any may send."""
+
+    _stream: ByteStream
+    _state: WSConnection = attrs.field(factory=lambda: WSConnection(ConnectionType.CLIENT))
+    _sends: anyio.Lock = attrs.field(factory=anyio.Lock)
+    _pieces: list[bytes] = attrs.field(factory=list)
+    _messages: list[dict[str, Any]] = attrs.field(factory=list)
+
+    async def shake_hands(self, address: ServiceAddress, token: str) -> None:
+        """Ask for the upgrade. Raises PyreplError with what it was refused for, Disconnected."""
+        request = Request(
+            host=address.authority,
+            target=address.target,
+            subprotocols=[Format.MSGPACK.value],
+            extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
+        )
+        await self._write(self._state.send(request))
+        refusal: int | None = None
+        body = b""
+        while True:
+            events = self._events(await self._read())
+            for number, event in enumerate(events, start=1):
+                if isinstance(event, AcceptConnection):
+                    # The welcome may have come in the same piece.
+                    await self._take(events[number:])
+                    return
+                if isinstance(event, RejectConnection):
+                    refusal = event.status_code
+                    if not event.has_body:
+                        raise _refused(refusal, b"")
+                elif isinstance(event, RejectData):
+                    body += event.data
+                    if event.body_finished or len(body) > REFUSAL_BYTES:
+                        raise _refused(refusal or 0, body)
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """Raises Disconnected."""
+        data = encode_msgpack(message)
+        async with self._sends:
+            try:
+                frame = self._state.send(BytesMessage(data=data))
+            except LocalProtocolError as error:
+                raise Disconnected(str(error)) from error
+            await self._write(frame)
+
+    async def receive(self) -> list[dict[str, Any]]:
+        """The messages that come next, one at least. Raises Disconnected, with why."""
+        while not self._messages:
+            await self._take(self._events(await self._read()))
+        messages, self._messages = self._messages, []
+        return messages
+
+    async def close(self) -> None:
+        """Say goodbye, bounded."""
+        with anyio.move_on_after(CLOSE_S, shield=True):
+            try:
+                await self._write(self._state.send(CloseConnection(code=1000)))
+            except (LocalProtocolError, Disconnected):
+                return
+
+    async def _take(self, events: list[Event]) -> None:
+        """Keep the messages, and answer pings. Raises Disconnected."""
+        for event in events:
+            if isinstance(event, BytesMessage):
+                self._pieces.append(bytes(event.data))
+                if event.message_finished:
+                    self._messages.append(_decoded(b"".join(self._pieces)))
+                    self._pieces.clear()
+            elif isinstance(event, Ping):
+                async with self._sends:
+                    await self._write(self._state.send(event.response()))
+            elif isinstance(event, CloseConnection):
+                raise Disconnected(f"{event.reason or 'closed'} ({event.code})")
+            elif isinstance(event, TextMessage):
+                raise Disconnected("it sent text, and speaks msgpack")
+
+    def _events(self, data: bytes) -> list[Event]:
+        try:
+            self._state.receive_data(data)
+            return list(self._state.events())
+        except RemoteProtocolError as error:
+            raise Disconnected(f"what came is no WebSocket: {error}") from error
+
+    async def _read(self) -> bytes:
+        try:
+            return await self._stream.receive(READ_BYTES)
+        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            raise Disconnected("the connection was lost") from error
+        except ssl.SSLError as error:
+            raise Disconnected(f"TLS failed: {error.reason or error}") from error
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            await self._stream.send(data)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            raise Disconnected("the connection was lost") from error
+
+
+@asynccontextmanager
+async def open_web_socket(
+    address: ServiceAddress, token: str, *, context: ssl.SSLContext | None, within_s: float
+) -> AsyncGenerator[WebSocket]:
+    """A connection that has been let in, for the length of the block.
+
+    Raises PyreplError with what it was refused for, and Disconnected.
+    """
+    try:
+        with anyio.fail_after(within_s):
+            stream = await _connect(address, context)
+    except TimeoutError as error:
+        raise Disconnected("it does not answer") from error
+    try:
+        socket = WebSocket(stream)
+        try:
+            with anyio.fail_after(within_s):
+                await socket.shake_hands(address, token)
+        except TimeoutError as error:
+            raise Disconnected("it does not answer") from error
+        yield socket
+    finally:
+        await anyio.aclose_forcefully(stream)
+
+
+async def _connect(address: ServiceAddress, context: ssl.SSLContext | None) -> ByteStream:
+    try:
+        if address.scheme == "http":
+            return await anyio.connect_tcp(address.host, address.port)
+        return await anyio.connect_tcp(
+            address.host,
+            address.port,
+            ssl_context=context or ssl.create_default_context(),
+            tls_standard_compatible=False,
+        )
+    except ssl.SSLError as error:
+        raise Disconnected(f"TLS failed: {error.reason or error}") from error
+    except OSError as error:
+        raise Disconnected(_reason(error)) from error
+
+
+def _reason(error: OSError) -> str:
+    """anyio tells of several addresses that all failed by a group, as the cause."""
+    cause: BaseException | None = error.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    found = cause if isinstance(cause, OSError) else error
+    return found.strerror or str(found)
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    try:
+        return decode_msgpack(body)
+    except BadMessage as error:
+        raise Disconnected(f"it sent what is no message: {error.why}") from error
+
+
+def _refused(status: int, body: bytes) -> PyreplError:
+    try:
+        fields = json.loads(body)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        fields = {"title": "this is no PyREPL3 service", "status": status}
+    return as_error(fields)
