@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from pyrepl3.pool.pool_statistics import PoolStatistics as PoolStatistics
     from pyrepl3.remote.client import Client as Client
     from pyrepl3.remote.session import RemoteSession as RemoteSession
+    from pyrepl3.remote.sync_client import SyncClient as SyncClient
+    from pyrepl3.remote.sync_client import SyncSession as SyncSession
     from pyrepl3.supervisor import Statistics as Statistics
     from pyrepl3.supervisor import Supervisor as Supervisor
     from pyrepl3.supervisor import open_supervisor as open_supervisor
@@ -121,6 +123,8 @@ _HOME_OF = {
     "Started": "pyrepl3.events",
     "Statistics": "pyrepl3.supervisor",
     "Supervisor": "pyrepl3.supervisor",
+    "SyncClient": "pyrepl3.remote.sync_client",
+    "SyncSession": "pyrepl3.remote.sync_client",
     "Template": "pyrepl3.config",
     "Timeouts": "pyrepl3.config",
     "Unauthorized": "pyrepl3.errors",

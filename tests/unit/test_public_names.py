@@ -60,6 +60,8 @@ PUBLIC = [
     "Started",
     "Statistics",
     "Supervisor",
+    "SyncClient",
+    "SyncSession",
     "Template",
     "Timeouts",
     "Unauthorized",
