@@ -11,20 +11,19 @@ from typing import Any
 
 import attrs
 
+from pyrepl3.cli.remote_arguments import (
+    RemoteCommand,
+    ShowSessionHelp,
+    parse_exec,
+    parse_session,
+)
+from pyrepl3.cli.usage import UsageError, value_of, whole_number
+
 STANDARD_INPUT = "-"
-COMMANDS = ("run", "serve", "doctor", "spec", "help")
+COMMANDS = ("run", "serve", "session", "exec", "doctor", "spec", "help")
 RECORD = "--record-trace"
 SERVE = "pyrepl3 serve [--host HOST] [--port PORT] [--token-file FILE]; --help shows all"
 SPEC_CHECK = "pyrepl3 spec check TRACE... [--json] [--min-coverage PERCENT] [--keep DIR]"
-
-
-class UsageError(Exception):
-    """The command line cannot be understood; ``what`` is wrong, and ``how`` it could be right."""
-
-    def __init__(self, what: str, how: str) -> None:
-        super().__init__(what, how)
-        self.what = what
-        self.how = how
 
 
 @attrs.frozen
@@ -120,7 +119,18 @@ class SpecCheck:
 
 
 Run = Interact | RunCode | RunInput | RunFile
-Command = ShowHelp | ShowVersion | Run | Serve | ShowServeHelp | Doctor | ShowSpecHelp | SpecCheck
+Command = (
+    ShowHelp
+    | ShowVersion
+    | Run
+    | Serve
+    | ShowServeHelp
+    | RemoteCommand
+    | ShowSessionHelp
+    | Doctor
+    | ShowSpecHelp
+    | SpecCheck
+)
 
 
 def parse(words: Sequence[str]) -> Command:
@@ -141,19 +151,8 @@ def _recording(words: Sequence[str]) -> tuple[str | None, list[str]]:
     """The file to record into, where the words begin with one, and the words after it."""
     if not words or words[0].partition("=")[0] != RECORD:
         return None, list(words)
-    path, rest = _value_of(RECORD, words, f"pyrepl3 {RECORD} FILE run script.py")
+    path, rest = value_of(RECORD, words, f"pyrepl3 {RECORD} FILE run script.py")
     return path, rest
-
-
-def _value_of(option: str, words: Sequence[str], how: str) -> tuple[str, list[str]]:
-    """What follows an option, as a word of its own or behind ``=``, and the words after that."""
-    _, joined, value = words[0].partition("=")
-    rest = list(words[1:])
-    if not joined:
-        value = rest.pop(0) if rest else ""
-    if not value:
-        raise UsageError(f"{option} needs a value", how)
-    return value, rest
 
 
 def _command(words: list[str]) -> Command:
@@ -175,6 +174,10 @@ def _command(words: list[str]) -> Command:
         return _file(rest)
     if first == "serve":
         return _serve(rest)
+    if first == "session":
+        return parse_session(rest)
+    if first == "exec":
+        return parse_exec(rest)
     if first == "doctor":
         return _doctor(rest)
     if first == "spec":
@@ -236,12 +239,12 @@ def _serve(rest: list[str]) -> Command:
         if word == "--insecure-bind":
             options["insecure_bind"], rest = True, rest[1:]
         elif option in _SERVE_TEXTS:
-            options[_SERVE_TEXTS[option]], rest = _value_of(option, rest, SERVE)
+            options[_SERVE_TEXTS[option]], rest = value_of(option, rest, SERVE)
         elif option in _SERVE_NUMBERS:
-            value, rest = _value_of(option, rest, SERVE)
-            options[_SERVE_NUMBERS[option]] = _whole_number(option, value)
+            value, rest = value_of(option, rest, SERVE)
+            options[_SERVE_NUMBERS[option]] = whole_number(option, value, SERVE)
         elif option in _SERVE_LISTS:
-            value, rest = _value_of(option, rest, SERVE)
+            value, rest = value_of(option, rest, SERVE)
             name = _SERVE_LISTS[option]
             options[name] = (*options.get(name, ()), value)
         else:
@@ -259,12 +262,6 @@ def _unknown_to_serve(word: str) -> UsageError:
             "put it into a file that you alone can read: pyrepl3 serve --token-file FILE",
         )
     return UsageError(f"serve does not know {word}", SERVE)
-
-
-def _whole_number(option: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise UsageError(f"{option} takes a whole number, and {text!r} is none", SERVE)
-    return int(text)
 
 
 def _doctor(rest: list[str]) -> Command:
@@ -304,10 +301,10 @@ def _spec_check(rest: list[str]) -> Command:
         if word == "--json":
             options["as_json"], rest = True, rest[1:]
         elif option == "--min-coverage":
-            value, rest = _value_of(option, rest, SPEC_CHECK)
+            value, rest = value_of(option, rest, SPEC_CHECK)
             options["min_coverage"] = _percent(value)
         elif option == "--keep":
-            options["keep"], rest = _value_of(option, rest, SPEC_CHECK)
+            options["keep"], rest = value_of(option, rest, SPEC_CHECK)
         elif word.startswith("-"):
             raise UsageError(f"spec check does not know {word}", SPEC_CHECK)
         else:

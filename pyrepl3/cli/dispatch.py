@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from pyrepl3.cli import arguments, descriptors
+from pyrepl3.cli import arguments, descriptors, remote_arguments
 from pyrepl3.cli.statuses import FAILED, INTERRUPTED, MISUSED
+from pyrepl3.cli.usage import UsageError
 from pyrepl3.errors import PyreplError
 
 
@@ -21,7 +22,7 @@ def serve(words: Sequence[str]) -> int:
     descriptors.fill_closed_descriptors()
     try:
         return _serve(arguments.parse(words))
-    except arguments.UsageError as error:
+    except UsageError as error:
         descriptors.say(f"pyrepl3: {error.what}\n  {error.how}\n")
         return MISUSED
     except PyreplError as error:
@@ -67,6 +68,15 @@ def _serve(command: arguments.Command) -> int:
 
             gc.enable()
             return serve_clients(command)
+        case remote_arguments.ShowSessionHelp():
+            from pyrepl3.cli.texts import SESSION_HELP
+
+            return _print(SESSION_HELP)
+        case remote_arguments.Remote():
+            from pyrepl3.cli.remote_commands import run as run_remotely
+
+            gc.enable()
+            return run_remotely(command)
         case arguments.ShowSpecHelp():
             from pyrepl3.cli.texts import SPEC_HELP
 

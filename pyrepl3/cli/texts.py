@@ -9,6 +9,8 @@ Usage:
   pyrepl3 run FILE [ARGUMENT...]   run a script
   pyrepl3 - [ARGUMENT...]          run the standard input
   pyrepl3 serve [--port PORT]      let clients use sessions over a WebSocket; serve --help tells all
+  pyrepl3 session ACTION           create, ls, info, logs, interrupt, close sessions of a service
+  pyrepl3 exec SESSION -c CODE     run code in one of them; session --help tells all
   pyrepl3 doctor [--json]          what this machine offers, and whether sessions start
   pyrepl3 spec check TRACE...      hold a recording of the service to its specification
   pyrepl3 --help | --version
@@ -84,6 +86,36 @@ ends it at once.
 
 Exit status: 0 after SIGTERM; 130 after Ctrl-C; 1 where it cannot serve; 2 for a command line that
 cannot be understood.
+"""
+
+SESSION_HELP = """\
+Sessions of a running service (pyrepl3 serve), from a shell. A session keeps its variables between
+commands, and goes on when a command ends.
+
+Usage:
+  pyrepl3 session create [--name NAME] [--template TEMPLATE]     prints its id, or its name
+  pyrepl3 session ls [--json]
+  pyrepl3 session info SESSION                                   as JSON
+  pyrepl3 session logs SESSION [--since SEQ] [--follow | -f]     what was printed in it
+  pyrepl3 session interrupt SESSION                              what runs in it
+  pyrepl3 session close SESSION
+
+  pyrepl3 exec SESSION -c CODE         run code in it: shows what is printed, then the value
+  pyrepl3 exec SESSION - < FILE        run the standard input
+
+SESSION is an id, or the name that it was given. All of these take:
+  --connect URL        the service; without it PYREPL3_URL, or http://127.0.0.1:8765
+  --token-file FILE    without it PYREPL3_TOKEN_FILE, or the file of this user's pyrepl3 serve
+
+Try:
+  pyrepl3 serve &
+  pyrepl3 session create --name mine
+  pyrepl3 exec mine -c 'x = 6'
+  pyrepl3 exec mine -c 'x * 7'
+  pyrepl3 session close mine
+
+Exit status of exec: python's. Otherwise 0; 1 where the service refused, or cannot be reached; 2
+for a command line that cannot be understood.
 """
 
 SPEC_HELP = """\

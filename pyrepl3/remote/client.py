@@ -31,6 +31,9 @@ ACQUIRE_S = 600.0
 """An answer to `open_session` may take the service's acquire_timeout_s, which is not known here."""
 
 
+_LAST = ("session_died", "session_closed")
+
+
 class Client:
     """A connection to a service that is made again when it is lost.
 
@@ -162,6 +165,27 @@ class Client:
     async def list_sessions(self) -> list[Mapping[str, Any]]:
         """This principal's sessions, as docs/protocol.md has them."""
         return list((await self._ask("list_sessions", {}))["sessions"])
+
+    async def events(
+        self, session: str, *, since: int = 0, until: int | None = None
+    ) -> AsyncGenerator[Mapping[str, Any]]:
+        """All events of that session from behind ``since`` on, as docs/protocol.md has them.
+
+        They end with the event ``until``, or with the session. Not beside `attach` to the same
+        one: events come once a client. Raises SessionNotFound, ServiceUnreachable.
+        """
+        answer = await self._ask("attach", {"session": session, "since": since})
+        id = answer["session"]
+        try:
+            if until is not None and until <= since:
+                return
+            async for message in self._link.inbox(id):
+                yield message
+                if message.get("seq", 0) == until or message["type"] in _LAST:
+                    return
+            raise self._link.failure
+        finally:
+            self._link.unfollow(id)
 
     # --- the link -------------------------------------------------------------------------------
 

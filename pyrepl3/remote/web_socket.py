@@ -7,6 +7,7 @@ frames. Must not know what a message means.
 from __future__ import annotations
 
 import json
+import os
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -190,6 +191,8 @@ def _reason(error: OSError) -> str:
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
     found = cause if isinstance(cause, OSError) else error
+    if found.errno is not None and found.errno > 0:
+        return os.strerror(found.errno)
     return found.strerror or str(found)
 
 

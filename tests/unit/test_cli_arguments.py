@@ -16,9 +16,9 @@ from pyrepl3.cli.arguments import (
     ShowSpecHelp,
     ShowVersion,
     SpecCheck,
-    UsageError,
     parse,
 )
+from pyrepl3.cli.usage import UsageError
 
 
 @pytest.mark.parametrize(

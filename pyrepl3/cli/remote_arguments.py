@@ -1,0 +1,180 @@
+"""The command line of what speaks to a running service: `pyrepl3 session …`, `pyrepl3 exec …`.
+
+Pure. Must not know what becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from pyrepl3.cli.usage import UsageError, value_of, whole_number
+
+SESSION = (
+    "pyrepl3 session create [--name NAME] | ls [--json] | info SESSION | logs SESSION [--follow] | "
+    "interrupt SESSION | close SESSION"
+)
+EXEC = "pyrepl3 exec SESSION -c CODE"
+ACTIONS = ("create", "ls", "info", "logs", "interrupt", "close")
+
+
+@attrs.frozen
+class ShowSessionHelp:
+    """``session --help``, ``exec --help``."""
+
+
+@attrs.frozen(kw_only=True)
+class Remote:
+    """What speaks to a service. None: as the environment says, or this user's own."""
+
+    url: str | None = None
+    token_file: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SessionCreate(Remote):
+    """``session create``."""
+
+    name: str | None = None
+    template: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SessionList(Remote):
+    """``session ls``."""
+
+    as_json: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class SessionInfo(Remote):
+    """``session info SESSION``."""
+
+    session: str
+
+
+@attrs.frozen(kw_only=True)
+class SessionLogs(Remote):
+    """``session logs SESSION``; ``since``: from behind that event on."""
+
+    session: str
+    since: int = 0
+    follow: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class SessionInterrupt(Remote):
+    """``session interrupt SESSION``."""
+
+    session: str
+
+
+@attrs.frozen(kw_only=True)
+class SessionClose(Remote):
+    """``session close SESSION``."""
+
+    session: str
+
+
+@attrs.frozen(kw_only=True)
+class Exec(Remote):
+    """``exec SESSION -c CODE``; None: the code is the standard input."""
+
+    session: str
+    code: str | None
+
+
+RemoteCommand = (
+    SessionCreate | SessionList | SessionInfo | SessionLogs | SessionInterrupt | SessionClose | Exec
+)
+
+_TEXTS = {
+    "--connect": "url",
+    "--token-file": "token_file",
+    "--name": "name",
+    "--template": "template",
+}
+_FLAGS = {"--json": "as_json", "--follow": "follow", "-f": "follow"}
+_NUMBERS = {"--since": "since"}
+_KINDS: dict[str, type[Any]] = {
+    "create": SessionCreate,
+    "ls": SessionList,
+    "info": SessionInfo,
+    "logs": SessionLogs,
+    "interrupt": SessionInterrupt,
+    "close": SessionClose,
+}
+
+
+def parse_session(words: Sequence[str]) -> RemoteCommand | ShowSessionHelp:
+    """What follows ``session``. Raises UsageError."""
+    if not words:
+        raise UsageError("session needs what to do", SESSION)
+    action, *rest = words
+    if action in ("-h", "--help", "help"):
+        return ShowSessionHelp()
+    kind = _KINDS.get({"list": "ls"}.get(action, action))
+    if kind is None:
+        raise UsageError(f"session does not know {action!r}", SESSION)
+    options, names = _options(rest, kind, f"session {action}", SESSION)
+    if options is None:
+        return ShowSessionHelp()
+    wants_session = "session" in attrs.fields_dict(kind)
+    if len(names) != wants_session:
+        told = "needs a session" if wants_session and not names else f"does not know {names[-1]!r}"
+        raise UsageError(f"session {action} {told}", SESSION)
+    if wants_session:
+        options["session"] = names[0]
+    command: RemoteCommand = kind(**options)
+    return command
+
+
+def parse_exec(words: Sequence[str]) -> Exec | ShowSessionHelp:
+    """What follows ``exec``. Raises UsageError."""
+    before, code = list(words), None
+    if "-c" in before:
+        at = before.index("-c")
+        if len(before) != at + 2:
+            raise UsageError("-c needs the code to run, and nothing behind it", EXEC)
+        code = before.pop()
+        before.pop()
+    options, names = _options(before, Exec, "exec", EXEC)
+    if options is None:
+        return ShowSessionHelp()
+    if code is None and names[1:] == ["-"]:
+        names.pop()
+    elif code is None:
+        raise UsageError("exec needs the code to run", f"{EXEC}, or pyrepl3 exec SESSION - <FILE")
+    if len(names) != 1:
+        raise UsageError("exec needs one session", EXEC)
+    return Exec(session=names[0], code=code, **options)
+
+
+def _options(
+    words: Sequence[str], kind: type[Any], command: str, how: str
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """The options that this command has, and what is none; None where help is asked for."""
+    known = attrs.fields_dict(kind)
+    options: dict[str, Any] = {}
+    names: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest[0]
+        option = word.partition("=")[0]
+        if word in ("-h", "--help"):
+            return None, names
+        if _FLAGS.get(word) in known:
+            options[_FLAGS[word]], rest = True, rest[1:]
+        elif _TEXTS.get(option) in known:
+            options[_TEXTS[option]], rest = value_of(option, rest, how)
+        elif _NUMBERS.get(option) in known:
+            value, rest = value_of(option, rest, how)
+            options[_NUMBERS[option]] = whole_number(option, value, how)
+        elif word.startswith("-") and word != "-":
+            raise UsageError(f"{command} does not know {word}", how)
+        else:
+            names.append(word)
+            rest = rest[1:]
+    return options, names

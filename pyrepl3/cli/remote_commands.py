@@ -1,0 +1,165 @@
+"""``pyrepl3 session …`` and ``pyrepl3 exec …``: sessions of a running service, from a shell.
+
+Owns what is printed of them, and the exit statuses. Must not know the protocol.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import trio
+
+from pyrepl3.cli import descriptors
+from pyrepl3.cli import remote_arguments as asked
+from pyrepl3.cli.conversation import Conversation
+from pyrepl3.cli.descriptors import STDOUT
+from pyrepl3.cli.endings import describe_death, is_death, status_of
+from pyrepl3.cli.scripts import PlainDisplays
+from pyrepl3.cli.statuses import FAILED, INTERRUPTED
+from pyrepl3.config import DEFAULT_TEMPLATE
+from pyrepl3.errors import ExecutionNotFound, SessionLost, SessionNotFound
+from pyrepl3.events import Error, Result
+from pyrepl3.remote.client import Client
+from pyrepl3.remote.session import RemoteSession
+
+
+def run(command: asked.RemoteCommand) -> int:
+    """Do it; the exit status. Raises PyreplError."""
+    return trio.run(_run, command)
+
+
+async def _run(command: asked.RemoteCommand) -> int:
+    async with Client(command.url, token_file=command.token_file) as client:
+        match command:
+            case asked.SessionCreate():
+                return await _create(client, command)
+            case asked.SessionList():
+                sessions = await client.list_sessions()
+                return _print(_as_json(sessions) if command.as_json else _table(sessions))
+            case asked.SessionInfo():
+                return _print(_as_json(await _found(client, command.session)))
+            case asked.SessionLogs():
+                return await _logs(client, command)
+            case asked.SessionInterrupt():
+                async with client.attach(command.session) as session:
+                    outcome = await session.interrupt()
+                return _print(f"{outcome.by}: its variables are {outcome.state}\n")
+            case asked.SessionClose():
+                async with client.attach(command.session) as session:
+                    await session.close()
+                return 0
+            case asked.Exec():
+                code = command.code
+                if code is None:
+                    code = (await trio.to_thread.run_sync(descriptors.read_all)).decode()
+                async with client.attach(command.session) as session:
+                    return await _execute(session, code)
+
+
+async def _create(client: Client, command: asked.SessionCreate) -> int:
+    template = command.template or DEFAULT_TEMPLATE
+    async with client.open(template, name=command.name) as session:
+        return _print(f"{command.name or session.id}\n")
+
+
+async def _found(client: Client, name: str) -> Mapping[str, Any]:
+    """Raises SessionNotFound."""
+    for session in await client.list_sessions():
+        if name in (session["session"], session["name"]):
+            return session
+    raise SessionNotFound(
+        what=f"there is no session {name}",
+        why="none was opened under that id or name, or it ended too long ago",
+        how="pyrepl3 session ls shows which there are",
+        details={"session": name},
+    )
+
+
+async def _logs(client: Client, command: asked.SessionLogs) -> int:
+    """What was printed, by all executions; with ``follow`` also what comes, to its end."""
+    until = None if command.follow else (await _found(client, command.session))["last_seq"]
+    try:
+        async for message in client.events(command.session, since=command.since, until=until):
+            if message["type"] == "output":
+                stream = STDOUT if message["stream"] == "stdout" else descriptors.STDERR
+                if not descriptors.say(message["data"], stream):
+                    return FAILED
+            elif message["type"] == "error":
+                descriptors.say("".join(message["traceback"]) or f"{message['value']}\n")
+            elif message["type"] in ("gap", "output_gap"):
+                descriptors.say(f"[{message['bytes']} bytes are not there any more]\n")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+async def _execute(session: RemoteSession, code: str) -> int:
+    """As a cell: what it prints, then its value if it has one. Ctrl-C interrupts it."""
+    with trio.open_signal_receiver(signal.SIGINT) as numbers:
+        async with anyio.create_task_group() as tasks:
+
+            async def interrupt() -> None:
+                async for _ in numbers:
+                    try:
+                        await session.interrupt()
+                    except (ExecutionNotFound, SessionLost):
+                        continue  # it has ended, which its last event says
+
+            tasks.start_soon(interrupt)
+            conversation = Conversation(PlainDisplays())
+            async with session.stream(code) as events:
+                ending = await conversation.follow(events)
+            tasks.cancel_scope.cancel()
+    _show(ending)
+    return status_of(ending)
+
+
+def _show(ending: Result | Error) -> None:
+    if isinstance(ending, Result):
+        if ending.has_value and ending.repr:
+            descriptors.say(ending.repr + "\n", STDOUT)
+        return
+    descriptors.say("".join(ending.traceback) or f"pyrepl3: {ending.name}: {ending.value}\n")
+    if is_death(ending):
+        descriptors.say(f"pyrepl3: the session is lost: {describe_death(ending)}\n")
+
+
+def _table(sessions: list[Mapping[str, Any]]) -> str:
+    heads = ("SESSION", "NAME", "TEMPLATE", "STATUS", "RUNNING", "QUEUED", "CLIENTS", "USED")
+    rows = [heads, *(_row(session) for session in sessions)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _row(session: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        session["session"],
+        session["name"] or "",
+        session["template"],
+        session["standing"],
+        "yes" if session["running"] else "no",
+        str(session["queued"]),
+        str(session["attached"]),
+        _ago(time.time() - session["last_used_at"]),
+    )
+
+
+def _ago(seconds: float) -> str:
+    for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length_s:
+            return f"{seconds / length_s:.0f} {unit} ago"
+    return f"{max(0, seconds):.0f} s ago"
+
+
+def _as_json(content: object) -> str:
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _print(text: str) -> int:
+    return 0 if descriptors.say(text, STDOUT) else FAILED

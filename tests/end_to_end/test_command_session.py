@@ -1,0 +1,154 @@
+"""End-to-end tests: `pyrepl3 session` and `pyrepl3 exec`, on a running service."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .command_driver import COMMAND, LIMIT_S, environment, run
+from .serve_driver import Serving, serving
+
+Say = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Serving]:
+    with serving(tmp_path) as service:
+        yield service
+
+
+@pytest.fixture
+def variables(service: Serving, tmp_path: Path) -> dict[str, str]:
+    return {"PYREPL3_URL": service.served.url, "XDG_STATE_HOME": str(tmp_path)}
+
+
+@pytest.fixture
+def say(variables: dict[str, str]) -> Say:
+    """The command, as the user of that service has it."""
+
+    def say(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        return run(COMMAND, *words, stdin=stdin, variables=variables)
+
+    return say
+
+
+def test_a_session_keeps_its_variables_between_commands(say: Say) -> None:
+    assert say("session", "create", "--name", "mine").stdout == b"mine\n"
+    assert say("exec", "mine", "-c", "x = 6").stdout == b""
+    assert say("exec", "mine", "-c", "print('hi')\nx * 7").stdout == b"hi\n42\n"
+    assert say("exec", "mine", "-", stdin=b"print(x)").stdout == b"6\n"
+    assert say("exec", "mine", "-c", "input('who? ')", stdin=b"Ada\n").stdout == b"who? 'Ada'\n"
+    failed = say("exec", "mine", "-c", "1 / 0")
+    assert (failed.returncode, failed.stdout) == (1, b"")
+    assert failed.stderr.endswith(b"ZeroDivisionError: division by zero\n")
+    assert say("exec", "mine", "-c", "import sys; sys.exit(7)").returncode == 7
+
+    logs = say("session", "logs", "mine")
+    assert logs.stdout == b"hi\n6\n"
+    assert b"ZeroDivisionError" in logs.stderr
+
+    assert say("session", "close", "mine").returncode == 0
+    # To its end, which has come.
+    assert say("session", "logs", "mine", "--follow").stdout == b"hi\n6\n"
+    lost = say("exec", "mine", "-c", "x")
+    assert lost.returncode == 1
+    assert b"code: SESSION_LOST" in lost.stderr
+
+
+def test_sessions_are_listed_for_people_and_for_programs(say: Say) -> None:
+    id = say("session", "create").stdout.decode().strip()
+    say("session", "create", "--name=two", "--template", "python")
+
+    table = say("session", "ls").stdout.decode().splitlines()
+    listed = json.loads(say("session", "ls", "--json").stdout)
+    info = json.loads(say("session", "info", "two").stdout)
+
+    assert " ".join(table[0].split()) == "SESSION NAME TEMPLATE STATUS RUNNING QUEUED CLIENTS USED"
+    assert [row.split()[0] for row in table[1:]] == [each["session"] for each in listed]
+    assert listed[0]["session"] == id
+    assert info == {**listed[1], "last_used_at": info["last_used_at"]}
+
+
+def test_ctrl_c_interrupts_the_code_and_keeps_the_session(
+    say: Say, variables: dict[str, str]
+) -> None:
+    say("session", "create", "--name", "mine")
+    say("exec", "mine", "-c", "kept = 1")
+    with subprocess.Popen(
+        [*COMMAND, "exec", "mine", "-c", "print('up', flush=True)\nwhile True: pass"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(**variables),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"up\n"
+        process.send_signal(signal.SIGINT)
+        assert b"KeyboardInterrupt" in process.stderr.read()
+        assert process.wait(LIMIT_S) == 130
+
+    assert say("exec", "mine", "-c", "kept").stdout == b"1\n"
+
+
+def test_another_command_interrupts_what_runs(say: Say, variables: dict[str, str]) -> None:
+    say("session", "create", "--name", "mine")
+    assert say("session", "interrupt", "mine").stdout == b"nothing: its variables are kept\n"
+    with subprocess.Popen(
+        [*COMMAND, "exec", "mine", "-c", "print('up', flush=True)\nwhile True: pass"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(**variables),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        assert say("session", "interrupt", "mine").stdout == b"signal: its variables are kept\n"
+        assert process.wait(LIMIT_S) == 130
+
+
+def test_the_death_of_a_session_is_told(say: Say) -> None:
+    say("session", "create", "--name", "mine")
+    died = say("exec", "mine", "-c", "import os; os._exit(3)")
+
+    assert died.returncode == 3
+    assert b"the session is lost: its process ended with exit status 3" in died.stderr
+    assert b" died " in say("session", "ls").stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("session", "info", "nope"),
+        ("session", "logs", "nope"),
+        ("session", "interrupt", "nope"),
+        ("session", "close", "nope"),
+        ("exec", "nope", "-c", "1"),
+    ],
+)
+def test_a_session_that_is_not_there_is_told(words: tuple[str, ...], say: Say) -> None:
+    done = say(*words)
+
+    assert done.returncode == 1
+    assert b"there is no session nope" in done.stderr
+    assert b"code: SESSION_NOT_FOUND" in done.stderr
+
+
+def test_a_service_that_is_not_there_is_told(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("t" * 43)
+    where = ("--connect", "http://127.0.0.1:1", "--token-file", str(token))
+    done = run(COMMAND, "session", "ls", *where)
+
+    assert done.returncode == 1
+    assert b"http://127.0.0.1:1 cannot be reached\n  why: Connection refused\n" in done.stderr
+
+
+def test_without_a_token_it_is_told_where_one_is(tmp_path: Path) -> None:
+    done = run(COMMAND, "session", "ls", variables={"XDG_STATE_HOME": str(tmp_path)})
+
+    assert done.returncode == 1
+    assert b"`pyrepl3 serve` says where its token is" in done.stderr

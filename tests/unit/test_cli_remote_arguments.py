@@ -1,0 +1,70 @@
+"""Unit tests: the command line of what speaks to a service, from words to what is wanted."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyrepl3.cli.arguments import Command, parse
+from pyrepl3.cli.remote_arguments import (
+    Exec,
+    SessionClose,
+    SessionCreate,
+    SessionInfo,
+    SessionInterrupt,
+    SessionList,
+    SessionLogs,
+    ShowSessionHelp,
+)
+from pyrepl3.cli.usage import UsageError
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("session --help", ShowSessionHelp()),
+        ("session ls -h", ShowSessionHelp()),
+        ("exec --help", ShowSessionHelp()),
+        ("session create", SessionCreate()),
+        ("session create --name a --template=b", SessionCreate(name="a", template="b")),
+        ("session ls --json", SessionList(as_json=True)),
+        ("session list", SessionList()),
+        ("session ls --connect u --token-file=t", SessionList(url="u", token_file="t")),
+        ("session info s", SessionInfo(session="s")),
+        ("session logs s -f", SessionLogs(session="s", follow=True)),
+        ("session logs --since 7 s", SessionLogs(session="s", since=7)),
+        ("session interrupt s", SessionInterrupt(session="s")),
+        ("session close s", SessionClose(session="s")),
+        ("exec s -c 1+1", Exec(session="s", code="1+1")),
+        ("exec s -", Exec(session="s", code=None)),
+        ("exec --connect=u s -c -h", Exec(session="s", code="-h", url="u")),
+    ],
+)
+def test_words_are_understood(words: str, expected: Command) -> None:
+    assert parse(words.split()) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ("session", "session needs what to do"),
+        ("session fly", "session does not know 'fly'"),
+        ("session info", "session info needs a session"),
+        ("session info a b", "session info does not know 'b'"),
+        ("session ls a", "session ls does not know 'a'"),
+        ("session ls --name a", "session ls does not know --name"),
+        ("session logs a --since x", "--since takes a whole number"),
+        ("session ls --connect", "--connect needs a value"),
+        ("exec", "exec needs the code to run"),
+        ("exec a", "exec needs the code to run"),
+        ("exec -c 1", "exec needs one session"),
+        ("exec a b -c 1", "exec needs one session"),
+        ("exec a -c", "-c needs the code to run"),
+        ("exec a -c 1 b", "-c needs the code to run"),
+        ("exec a --fast -c 1", "exec does not know --fast"),
+    ],
+)
+def test_what_is_not_understood_says_how_it_could_be(words: str, what: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(words.split())
+    assert what in caught.value.what
+    assert caught.value.how.startswith("pyrepl3 ")
