@@ -11,9 +11,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import anyio
 import trio
 
+from actors import open_body_nursery
 from pyrepl3.cli import descriptors
 from pyrepl3.cli import remote_arguments as asked
 from pyrepl3.cli.conversation import Conversation
@@ -101,7 +101,7 @@ async def _logs(client: Client, command: asked.SessionLogs) -> int:
 async def _execute(session: RemoteSession, code: str) -> int:
     """As a cell: what it prints, then its value if it has one. Ctrl-C interrupts it."""
     with trio.open_signal_receiver(signal.SIGINT) as numbers:
-        async with anyio.create_task_group() as tasks:
+        async with open_body_nursery() as nursery:
 
             async def interrupt() -> None:
                 async for _ in numbers:
@@ -110,11 +110,11 @@ async def _execute(session: RemoteSession, code: str) -> int:
                     except (ExecutionNotFound, SessionLost):
                         continue  # it has ended, which its last event says
 
-            tasks.start_soon(interrupt)
+            nursery.start_soon(interrupt)
             conversation = Conversation(PlainDisplays())
             async with session.stream(code) as events:
                 ending = await conversation.follow(events)
-            tasks.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
     _show(ending)
     return status_of(ending)
 
