@@ -28,7 +28,8 @@ CONSTANTS
     Patient,          \* those of them without a deadline, who never leave
     Slots,            \* places for processes: more of them than MaxSessions,
                       \* so that a pool which starts too many can be seen
-    Epochs,           \* a slot's sessions are told apart by their epoch
+    Epochs,           \* a slot's sessions are told apart by their epoch: one more
+                      \* of them than Waiters, so that a start finds a fresh one
     MinIdle,          \* idle sessions to keep ready, for each template
     MostSpare,        \* ... and at most, when the demand is high
     MaxSessions,      \* starting, idle, leased and stopping together
