@@ -82,7 +82,7 @@ class Client:
         """Disconnect. Sessions that were attached to go on on the service."""
         assert self._tasks is not None
         self._tasks.cancel_scope.cancel()
-        await self._stack.__aexit__(None, None, None)
+        await self._stack.__aexit__(None, None, None)  # noqa: ASYNC102  # all in it is cancelled
 
     @asynccontextmanager
     async def session(

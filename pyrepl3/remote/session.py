@@ -145,7 +145,7 @@ class RemoteSession:
                 yield stream
             finally:
                 if not stream.ended and self._end is None:
-                    await self._abandon(id)
+                    await self._abandon(id)  # noqa: ASYNC102  # shielded and bounded inside
         finally:
             self._followers.pop(id, None)
             sender.close()
@@ -254,7 +254,7 @@ class RemoteSession:
         except PyreplError:
             raise
         except BaseException:
-            await self._abandon(execution)
+            await self._abandon(execution)  # noqa: ASYNC102  # shielded and bounded inside
             raise
 
     async def _abandon(self, execution: str) -> None:

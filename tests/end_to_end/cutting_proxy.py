@@ -73,6 +73,6 @@ async def cutting_proxy(port: int, cuts: Cuts = lambda _: False) -> AsyncIterato
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         proxy = CuttingProxy(listeners[0].socket.getsockname()[1], ("127.0.0.1", port), cuts)
-        nursery.start_soon(trio.serve_listeners, proxy.serve, listeners)
+        await nursery.start(trio.serve_listeners, proxy.serve, listeners)
         yield proxy
         nursery.cancel_scope.cancel()
