@@ -119,6 +119,9 @@ class Link:
         except TimeoutError:
             why = f"it has not answered within {timeout_s:g} s"
             raise unreachable(str(self.address), why) from None
+        except BaseException:
+            self._give_back(waiter.message)
+            raise
         finally:
             del self._waiters[id]
             self._state.forget(id)
@@ -128,6 +131,12 @@ class Link:
         if waiter.message["type"] == "refused":
             raise as_error(waiter.message)
         return waiter.message
+
+    def _give_back(self, answer: Message | None) -> None:
+        """A session that was opened in the very moment in which who asked was cancelled."""
+        if answer is not None and answer["type"] == "session_opened":
+            self.unfollow(answer["session"])
+            self._send(self._state.ask("close_session", {"session": answer["session"]}))
 
     def inbox(self, session: str) -> Inbox:
         """Where the events of a session come that was opened or attached to."""

@@ -58,6 +58,8 @@ class LinkState:
     """Those that were sent on more than one connection."""
     _named: set[int] = attrs.field(factory=set, init=False)
     """Those for a session under a name that nobody else uses."""
+    _unwanted: set[int] = attrs.field(factory=set, init=False)
+    """Those for a session that nobody waits for any more."""
     _followed: dict[str, int] = attrs.field(factory=dict, init=False)
     """Sessions, and the last event that came of each."""
     _attaching: dict[int, str] = attrs.field(factory=dict, init=False)
@@ -74,7 +76,13 @@ class LinkState:
         return message
 
     def forget(self, id: int) -> None:
-        """Nobody waits for that answer any more."""
+        """Nobody waits for that answer any more. A session that comes of it is closed."""
+        asked = self._pending.get(id)
+        if asked is not None and asked["type"] == "open_session":
+            self._unwanted.add(id)
+        self._settle(id)
+
+    def _settle(self, id: int) -> None:
         self._pending.pop(id, None)
         self._again.discard(id)
         self._named.discard(id)
@@ -86,6 +94,8 @@ class LinkState:
     def reconnected(self) -> list[Message]:
         """All that a new connection has to be sent first."""
         self._attaching.clear()
+        # Nobody is attached to what came of those, so the service ends it when it is idle.
+        self._unwanted.clear()
         messages: list[Message] = []
         for session, since in self._followed.items():
             id = next(self._ids)
@@ -113,6 +123,11 @@ class LinkState:
         if attached is not None:
             # That it is attached again is what was expected; that it is gone is the last event.
             return None if message["type"] != "refused" else Told(attached, message)
+        if id in self._unwanted:
+            self._unwanted.remove(id)
+            if message["type"] == "session_opened":
+                return ToSend(self.ask("close_session", {"session": message["session"]}))
+            return None
         asked = self._pending.get(id)
         if asked is None:
             return None
@@ -120,7 +135,7 @@ class LinkState:
             asked = {"type": "attach", "id": id, "session": asked["name"], "since": 0}
             self._pending[id] = asked
             return ToSend(asked)
-        self.forget(id)
+        self._settle(id)
         if message["type"] in _FOLLOWS:
             # Its events come right behind this.
             since = asked.get("since", 0 if message["type"] == "session_opened" else None)

@@ -120,6 +120,18 @@ async def test_a_session_whose_answer_was_lost_is_not_opened_twice(served: Serve
     assert [(each["session"], each["standing"]) for each in sessions] == [(session.id, "open")]
 
 
+async def test_a_cancelled_request_for_a_session_leaves_none(served: Served) -> None:
+    """At whatever moment it is cancelled."""
+    async with pyrepl3.Client(served.url, TOKEN) as client:
+        for tenths in range(40):
+            with trio.move_on_after(tenths / 10_000):
+                async with client.session():
+                    await trio.sleep_forever()
+        with trio.fail_after(BOUND_S):
+            while "open" in [each["standing"] for each in await client.list_sessions()]:
+                pass  # asking again takes its time
+
+
 async def test_an_input_is_answered_over_another_connection(served: Served) -> None:
     async with cutting_proxy(served.port) as proxy:
 

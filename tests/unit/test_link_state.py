@@ -122,3 +122,21 @@ def test_a_name_that_another_session_has_is_no_session_of_ours() -> None:
     state.reconnected()
     conflicts.append(refused(second["id"], "ID_CONFLICT"))
     assert state.take(conflicts[1]) == Answered(second["id"], conflicts[1])
+
+
+def test_a_session_that_nobody_waits_for_any_more_is_closed() -> None:
+    state = LinkState()
+    asked = state.ask("open_session", {"name": "n"})
+    state.forget(asked["id"])
+    assert state.reconnected() == []
+
+    asked = state.ask("open_session", {"name": "n"})
+    state.forget(asked["id"])
+    meaning = state.take({"type": "session_opened", "reply_to": asked["id"], "session": "s"})
+
+    assert isinstance(meaning, ToSend)
+    assert (meaning.message["type"], meaning.message["session"]) == ("close_session", "s")
+    assert state.take(event(1)) is None
+    ended = {"type": "session_ended", "reply_to": meaning.message["id"], "session": "s"}
+    assert state.take(ended) == Answered(meaning.message["id"], ended)
+    assert state.reconnected() == []
