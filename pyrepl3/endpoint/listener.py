@@ -65,10 +65,14 @@ class Listener:
     serve: Serve
     _connections: int = attrs.field(default=0, init=False)
     _accepts: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
-    _reserve: int = attrs.field(factory=lambda: os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    _reserve: int | None = attrs.field(default=None, init=False)
+    """A descriptor; None: given up, and there was none left to have it again."""
+    _reserve_lock: trio.Lock = attrs.field(factory=trio.Lock, init=False)
+    """Each address has a task, and they have one reserve."""
 
     async def run(self) -> None:
         """Accept until stopped, and serve until cancelled. The sockets are whose they were."""
+        self._keep_reserve()
         try:
             async with trio.open_nursery() as nursery:
                 with self._accepts:
@@ -77,7 +81,7 @@ class Listener:
                             accepting.start_soon(self._accept, listener, nursery)
                 await trio.sleep_forever()
         finally:
-            os.close(self._reserve)
+            self._give_reserve_up()
 
     def stop(self) -> None:
         """Accept no more: whoever comes now is refused. The connections that there are go on."""
@@ -87,20 +91,32 @@ class Listener:
 
     async def _accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
         while True:
-            try:
-                stream = await listener.accept()
-            except OSError as error:
-                if error.errno not in _USED_UP:
-                    raise
-                logger.warning("a connection was turned away: %s", os.strerror(error.errno))
-                await self._use_reserve(listener)
-                continue
+            stream = await self._next(listener)
             if self._connections >= self.max_connections:
                 nursery.start_soon(_turn_away, stream)
                 continue
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._connections += 1
             nursery.start_soon(self._serve, stream)
+
+    async def _next(self, listener: trio.SocketListener) -> trio.SocketStream:
+        """The next connection for which there is a descriptor; others are turned away."""
+        while True:
+            try:
+                return await listener.accept()
+            except OSError as error:
+                if error.errno not in _USED_UP:
+                    raise
+            # It fails so with nobody there, too. By the time that there is, there may be room.
+            await trio.lowlevel.wait_readable(listener.socket)
+            try:
+                return await listener.accept()
+            except OSError as error:
+                if error.errno not in _USED_UP:
+                    raise
+                logger.warning("a connection was turned away: %s", error.strerror)
+            async with self._reserve_lock:
+                await self._use_reserve(listener)
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         try:
@@ -110,14 +126,25 @@ class Listener:
             await trio.aclose_forcefully(stream)
 
     async def _use_reserve(self, listener: trio.SocketListener) -> None:
-        os.close(self._reserve)
+        self._give_reserve_up()
         try:
             with trio.move_on_after(PAUSE_S):
                 await _turn_away(await listener.accept())
         except OSError:
             await trio.sleep(PAUSE_S)
         finally:
+            self._keep_reserve()
+
+    def _keep_reserve(self) -> None:
+        try:
             self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            logger.warning("no descriptor is in reserve: %s", error.strerror)
+
+    def _give_reserve_up(self) -> None:
+        reserve, self._reserve = self._reserve, None
+        if reserve is not None:
+            os.close(reserve)
 
 
 def _no_port(config: EndpointConfig, error: OSError) -> ConfigInvalid:

@@ -65,22 +65,40 @@ async def test_a_worker_that_cannot_be_connected_to_is_killed(
     assert logged == []
 
 
+def descriptors_of(process: int) -> set[int]:
+    """Those that it has open."""
+    return {int(name) for name in os.listdir(f"/proc/{process}/fd")}
+
+
+def settled_descriptors_of(process: int) -> int:
+    """How many it has, once what it starts with has been started and let go of."""
+    seen: list[int] = []
+    while len(seen) < 30 or len(set(seen[-30:])) > 1:
+        assert len(seen) < 100 * SETTLE_S
+        time.sleep(0.01)
+        seen.append(len(descriptors_of(process)))
+    return seen[-1]
+
+
 def leave_descriptors(process: int, count: int) -> None:
     """From now on it can have so many more: as many numbers are free below its limit."""
-    used = {int(name) for name in os.listdir(f"/proc/{process}/fd")}
+    used = descriptors_of(process)
     free = (number for number in itertools.count() if number not in used)
     limit = next(itertools.islice(free, count, None))
     resource.prlimit(process, resource.RLIMIT_NOFILE, (limit, limit))
 
 
 NOT_FOUND, BUSY = b"HTTP/1.1 404", b"HTTP/1.1 503"
+FREE = 4
 
 
 def test_who_finds_no_descriptor_left_is_told_so_and_the_next_one_is_served(tmp_path: Path) -> None:
     """Row 67, of connections: a reserve is kept, clients hear 503, and the service recovers."""
-    with serving(tmp_path) as service, ExitStack() as stack:
-        leave_descriptors(service.process.pid, 4)
+    with serving(tmp_path, "--min-idle", "0") as service, ExitStack() as stack:
+        process = service.process.pid
         where = ("127.0.0.1", service.served.port)
+        before = settled_descriptors_of(process)
+        leave_descriptors(process, FREE)
 
         request = (
             f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {service.token}\r\n\r\n"
@@ -91,18 +109,29 @@ def test_who_finds_no_descriptor_left_is_told_so_and_the_next_one_is_served(tmp_
                 connection.sendall(request.encode())
                 return connection.recv(4096)[:12]
 
-        held = []
-        while (answer := ask()) != BUSY:
-            assert answer == NOT_FOUND
-            held.append(stack.enter_context(socket.create_connection(where, timeout=10)))
-            assert len(held) < 10
-        held.pop().close()
-        deadline = time.monotonic() + SETTLE_S
-        while (answer := ask()) == BUSY:
-            assert time.monotonic() < deadline
+        def wait_for_descriptors(count: int) -> None:
+            deadline = time.monotonic() + SETTLE_S
+            while len(descriptors_of(process)) != count:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
 
-        assert answer == NOT_FOUND
+        assert ask() == NOT_FOUND
+        # Gone there too, or one of those to come would be turned away in its stead.
+        wait_for_descriptors(before)
+        held = []
+        for count in range(before + 1, before + FREE + 1):
+            held.append(stack.enter_context(socket.create_connection(where, timeout=10)))
+            wait_for_descriptors(count)
+
+        assert ask() == BUSY
+        assert ask() == BUSY
+
+        held.pop().close()
+        wait_for_descriptors(before + FREE - 1)
+
+        assert ask() == NOT_FOUND
         status, said = service.end()
 
     assert status == 0
     assert "Traceback" not in said
+    assert said.count("turned away") == 2, "nobody else came"
