@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from typing import Literal
 
 import attrs
 
@@ -34,6 +35,13 @@ class Record:
     def ended(self) -> bool:
         """Whether it has its one outcome."""
         return self.last_seq is not None
+
+    @property
+    def state(self) -> Literal["queued", "running", "ended"]:
+        """How it stands."""
+        if self.ended:
+            return "ended"
+        return "running" if self.started else "queued"
 
 
 @attrs.define(eq=False)

@@ -28,6 +28,8 @@ from pyrepl3.hosting.hosting_messages import (
     Describe,
     Detached,
     Edit,
+    ExecutionInfo,
+    FindExecution,
     HostedMessage,
     InterruptHosted,
     Respond,
@@ -123,6 +125,8 @@ class HostedSession:
                 work.start_soon(self._abandon_all)
         elif isinstance(message, Describe):
             message.reply.answer(self.info())
+        elif isinstance(message, FindExecution):
+            self._find(message)
         else:
             self._closers.append(message.reply)
             self._end("closed")
@@ -163,6 +167,20 @@ class HostedSession:
             )
         return Accepted(
             execution=record.execution, position=position, again=again, since=record.since
+        )
+
+    def _find(self, message: FindExecution) -> None:
+        record = self._executions.get(message.execution)
+        if record is None:
+            message.reply.fail(refusals.no_execution(message.execution))
+            return
+        message.reply.answer(
+            ExecutionInfo(
+                execution=record.execution,
+                state=record.state,
+                since=record.since,
+                last_seq=record.last_seq,
+            )
         )
 
     async def _respond(self, message: Respond) -> None:
@@ -211,6 +229,8 @@ class HostedSession:
             message.reply.answer(None)
         elif isinstance(message, Describe):
             message.reply.answer(self.info())
+        elif isinstance(message, FindExecution):
+            self._find(message)
         elif isinstance(message, Submit):
             self._refuse_code(message)
         elif isinstance(message, Respond | InterruptHosted | Edit):

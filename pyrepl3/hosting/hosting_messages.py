@@ -70,6 +70,22 @@ class Accepted:
     since: int
 
 
+ExecutionState = Literal["queued", "running", "ended"]
+
+
+@attrs.frozen(kw_only=True)
+class ExecutionInfo:
+    """How one execution stands.
+
+    ``since``: the event before its first one. ``last_seq``: its terminal event, once it has ended.
+    """
+
+    execution: str
+    state: ExecutionState
+    since: int
+    last_seq: int | None
+
+
 # --- to a hosted session ------------------------------------------------------------------------
 
 
@@ -125,6 +141,14 @@ class Describe:
 
 
 @attrs.frozen
+class FindExecution:
+    """How that execution stands, also in a session that has ended. Raises ExecutionNotFound."""
+
+    execution: str
+    reply: Reply[ExecutionInfo]
+
+
+@attrs.frozen
 class CloseHosted:
     """End it. Answered when it has ended, as it was closed or before."""
 
@@ -132,7 +156,15 @@ class CloseHosted:
 
 
 HostedMessage = (
-    Submit | Respond | InterruptHosted | Edit | Attached | Detached | Describe | CloseHosted
+    Submit
+    | Respond
+    | InterruptHosted
+    | Edit
+    | Attached
+    | Detached
+    | Describe
+    | FindExecution
+    | CloseHosted
 )
 
 

@@ -82,6 +82,16 @@ def queue_full(limit: int) -> PyreplError:
     )
 
 
+def no_execution(execution: str) -> PyreplError:
+    """There was none of that id, or it was forgotten with its events."""
+    return ExecutionNotFound(
+        what=f"there is no execution {execution} in this session",
+        why="none was sent under that id, or it ended so long ago that its events are gone",
+        how="An execution is remembered for as long as the journal holds its last event",
+        details={"execution": execution},
+    )
+
+
 def no_input(number: str, *, answered: bool) -> PyreplError:
     """Nobody waits for that line."""
     if answered:

@@ -30,7 +30,9 @@ from pyrepl3.hosting.hosting_messages import (
     Describe,
     Detached,
     Edit,
+    ExecutionInfo,
     Find,
+    FindExecution,
     HostMessage,
     InterruptHosted,
     ListHosted,
@@ -83,6 +85,10 @@ async def close(opened: Opened) -> None:
 
 async def info(opened: Opened) -> SessionInfo:
     return await ask(opened.address, Describe)
+
+
+async def find_execution(opened: Opened, execution: str) -> ExecutionInfo:
+    return await ask(opened.address, lambda reply: FindExecution(execution, reply))
 
 
 async def told(opened: Opened, since: int = 0) -> AsyncGenerator[dict[str, Any]]:
@@ -215,6 +221,29 @@ async def test_an_interrupt_says_what_it_ended(desk: Desk) -> None:
     assert (await outcome(opened))["code"] == "INTERRUPTED"
     with pytest.raises(ExecutionNotFound):
         await interrupt(opened, "nobody")
+
+
+async def test_an_execution_is_found_queued_running_ended_and_after_the_sessions_end(
+    desk: Desk,
+) -> None:
+    opened = await desk.open()
+    await submit(opened, "input()")
+    await submit(opened, "0", "e2")
+    await first(opened, "input")
+    runs, waits = await find_execution(opened, "e1"), await find_execution(opened, "e2")
+
+    assert runs == ExecutionInfo(execution="e1", state="running", since=0, last_seq=None)
+    assert (waits.state, waits.last_seq) == ("queued", None)
+    await interrupt(opened)
+    end = await outcome(opened, "e2")
+    ended = await find_execution(opened, "e2")
+    assert (ended.state, ended.last_seq) == ("ended", end["seq"])
+    with pytest.raises(ExecutionNotFound):
+        await find_execution(opened, "e3")
+    await close(opened)
+    assert await find_execution(opened, "e2") == ended
+    with pytest.raises(ExecutionNotFound):
+        await find_execution(opened, "e3")
 
 
 async def test_an_editors_questions_are_answered(desk: Desk) -> None:
