@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pyrepl3.errors import ForbiddenOrigin as ForbiddenOrigin
     from pyrepl3.errors import IdConflict as IdConflict
     from pyrepl3.errors import InternalError as InternalError
+    from pyrepl3.errors import MessageTooLarge as MessageTooLarge
     from pyrepl3.errors import MisdirectedHost as MisdirectedHost
     from pyrepl3.errors import NotFound as NotFound
     from pyrepl3.errors import PoolDegraded as PoolDegraded
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from pyrepl3.errors import SessionLost as SessionLost
     from pyrepl3.errors import SessionNotFound as SessionNotFound
     from pyrepl3.errors import ShuttingDown as ShuttingDown
+    from pyrepl3.errors import StorageFull as StorageFull
+    from pyrepl3.errors import StorageIo as StorageIo
     from pyrepl3.errors import Unauthorized as Unauthorized
     from pyrepl3.errors import UnknownType as UnknownType
     from pyrepl3.errors import UnsupportedVersion as UnsupportedVersion
@@ -102,6 +105,7 @@ _HOME_OF = {
     "JournalConfig": "pyrepl3.config",
     "Limits": "pyrepl3.config",
     "Logs": "pyrepl3.client.execution",
+    "MessageTooLarge": "pyrepl3.errors",
     "MisdirectedHost": "pyrepl3.errors",
     "NotFound": "pyrepl3.errors",
     "Output": "pyrepl3.events",
@@ -122,6 +126,8 @@ _HOME_OF = {
     "ShuttingDown": "pyrepl3.errors",
     "Started": "pyrepl3.events",
     "Statistics": "pyrepl3.supervisor",
+    "StorageFull": "pyrepl3.errors",
+    "StorageIo": "pyrepl3.errors",
     "Supervisor": "pyrepl3.supervisor",
     "SyncClient": "pyrepl3.remote.sync_client",
     "SyncSession": "pyrepl3.remote.sync_client",

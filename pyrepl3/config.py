@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -26,6 +27,8 @@ def _invalid(name: str, value: object, why: str, how: str) -> ConfigInvalid:
         details={"field": name, "value": repr(value)},
     )
 
+
+_PREFIX_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 GREATEST_COUNT = 2**31 - 1
 """Of anything that is counted: more is a slip, and the model checker's numbers end there."""
@@ -74,6 +77,23 @@ def _lowered(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return tuple(name.lower() if isinstance(name, str) else name for name in value)
     return value
+
+
+def _prefix(value: Any) -> Any:
+    """A path as `/a/b`: with a slash in front and none behind, or nothing."""
+    if not isinstance(value, str):
+        raise _invalid(
+            "EndpointConfig.path_prefix", value, "it is a path", 'Give one, as "/python"'
+        )
+    path = value.strip("/")
+    if not all(_PREFIX_PART.fullmatch(part) for part in path.split("/") if path):
+        raise _invalid(
+            "EndpointConfig.path_prefix",
+            value,
+            "its parts are letters, digits, '-', '_' and '.'",
+            'Give one, as "/python"',
+        )
+    return f"/{path}" if path else ""
 
 
 def _host(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -326,7 +346,11 @@ class EndpointConfig:
     """A file with its private key, PEM."""
     insecure_bind: bool = attrs.field(default=False, validator=_truth)
     """Whether other machines may be let in without TLS, as where a proxy in front of it has TLS."""
+    path_prefix: str = attrs.field(default="", converter=_prefix)
+    """Where a proxy has it, as `/python`: left in front of a path or not, both are understood."""
     max_connections: int = attrs.field(default=1000, validator=_count)
+    upload_bytes: int = attrs.field(default=2**30, validator=_bytes)
+    """Of one file that is written over REST."""
     head_timeout_s: float = attrs.field(default=10.0, validator=_seconds)
     """From the first byte of a request to the end of its headers."""
     keep_alive_s: float = attrs.field(default=75.0, validator=_seconds)

@@ -23,6 +23,7 @@ class Code(enum.StrEnum):
     BAD_MESSAGE = enum.auto()
     UNKNOWN_TYPE = enum.auto()
     UNSUPPORTED_VERSION = enum.auto()
+    MESSAGE_TOO_LARGE = enum.auto()
     CODE_TOO_LARGE = enum.auto()
     ID_CONFLICT = enum.auto()
     QUEUE_FULL = enum.auto()
@@ -46,6 +47,8 @@ class Code(enum.StrEnum):
     POOL_DEGRADED = enum.auto()
     SHUTTING_DOWN = enum.auto()
     SERVICE_UNREACHABLE = enum.auto()
+    STORAGE_FULL = enum.auto()
+    STORAGE_IO = enum.auto()
     OUTPUT_GAP = enum.auto()
     CONFIG_INVALID = enum.auto()
     INTERNAL_ERROR = enum.auto()
@@ -69,6 +72,9 @@ CODES: Mapping[Code, CodeInfo] = {
     Code.UNKNOWN_TYPE: CodeInfo(400, _ANSWER, False, "there is no request of this type"),
     Code.UNSUPPORTED_VERSION: CodeInfo(
         400, _ANSWER, False, "this version of the protocol is not spoken"
+    ),
+    Code.MESSAGE_TOO_LARGE: CodeInfo(
+        413, "closes the connection, with 1009", False, "the message is over the limit in bytes"
     ),
     Code.CODE_TOO_LARGE: CodeInfo(413, _ANSWER, False, "the code is over the limit in bytes"),
     Code.ID_CONFLICT: CodeInfo(409, _ANSWER, False, "this id is that of another execution"),
@@ -106,6 +112,8 @@ CODES: Mapping[Code, CodeInfo] = {
     Code.SERVICE_UNREACHABLE: CodeInfo(
         503, "told by the client, not by the service", True, "no connection could be made"
     ),
+    Code.STORAGE_FULL: CodeInfo(507, "over REST only", True, "there is no room on the disk"),
+    Code.STORAGE_IO: CodeInfo(500, "over REST only", False, "the disk failed"),
     Code.OUTPUT_GAP: CodeInfo(200, "an event between others", False, "output was left out here"),
     Code.CONFIG_INVALID: CodeInfo(400, _ANSWER, False, "a setting cannot be as it is"),
     Code.INTERNAL_ERROR: CodeInfo(500, _ANSWER, False, "a bug in PyREPL3"),
@@ -148,6 +156,12 @@ class UnknownType(PyreplError):
     """Raised by a message of a type that this version of the protocol does not have."""
 
     code = Code.UNKNOWN_TYPE
+
+
+class MessageTooLarge(PyreplError):
+    """Raised by a body, or a file, that is over its bound; nothing came of it."""
+
+    code = Code.MESSAGE_TOO_LARGE
 
 
 class CodeTooLarge(PyreplError):
@@ -269,6 +283,21 @@ class ServiceUnreachable(PyreplError):
     """Raised by a client that has no connection to its service, and could not make one in time."""
 
     code = Code.SERVICE_UNREACHABLE
+
+
+class StorageFull(PyreplError):
+    """Raised where a disk has no room, or a quota is used up; what was there before is unchanged.
+
+    Compare StorageIo: the disk itself, or its permissions.
+    """
+
+    code = Code.STORAGE_FULL
+
+
+class StorageIo(PyreplError):
+    """Raised where a disk fails, or may not be used."""
+
+    code = Code.STORAGE_IO
 
 
 class ConfigInvalid(PyreplError, ValueError):

@@ -39,8 +39,8 @@ from pyrepl3.transport.spawner import Spawner
 from pyrepl3.transport.spawning import Spawn
 
 if TYPE_CHECKING:
-    from pyrepl3.endpoint.serving import Served
     from pyrepl3.recording import Recording, Sink
+    from pyrepl3.serving import Served
 
 SPAWNERS = "spawners"
 SESSIONS = "sessions"
@@ -209,7 +209,7 @@ class Supervisor:
         """
         from pyrepl3.endpoint import token_files  # who does not serve pays nothing
         from pyrepl3.endpoint.access import Tokens
-        from pyrepl3.endpoint.serving import open_endpoint
+        from pyrepl3.serving import open_endpoint
 
         path = token_files.default_path() if token_file is None else Path(token_file)
         pairs, _ = token_files.read_or_make(path)

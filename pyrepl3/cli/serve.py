@@ -23,7 +23,7 @@ from pyrepl3.cli.statuses import INTERRUPTED
 from pyrepl3.config import Config, EndpointConfig, PoolConfig
 from pyrepl3.endpoint import token_files
 from pyrepl3.endpoint.access import Tokens
-from pyrepl3.endpoint.serving import Served, open_endpoint
+from pyrepl3.serving import Served, open_endpoint
 from pyrepl3.supervisor import Supervisor, open_supervisor
 
 DRAIN_S = 10.0

@@ -84,14 +84,22 @@ def admit(head: Head, rules: AccessRules) -> Principal:
 
     Raises MisdirectedHost, ForbiddenOrigin, Unauthorized.
     """
-    if _host_name(head.host) not in rules.hosts:
-        raise _misdirected()
-    if head.origin is not None and not _is_ours(head.origin, head, rules):
-        raise _forbidden_origin()
+    check_site(head, rules)
     principal = rules.tokens.owner(_bearer(head.authorization))
     if principal is None:
         raise _unauthorized()
     return principal
+
+
+def check_site(head: Head, rules: AccessRules) -> None:
+    """All that is asked of who reads what is no secret: that no page of another site sent them.
+
+    Raises MisdirectedHost, ForbiddenOrigin.
+    """
+    if _host_name(head.host) not in rules.hosts:
+        raise _misdirected()
+    if head.origin is not None and not _is_ours(head.origin, head, rules):
+        raise _forbidden_origin()
 
 
 def _host_name(host: str | None) -> str | None:

@@ -19,7 +19,7 @@ from pyrepl3.config import Config
 from pyrepl3.endpoint.access import Principal
 from pyrepl3.endpoint.attachment import Attachment
 from pyrepl3.endpoint.client_requests import VERSION, ClientRequests, Fields, Finish
-from pyrepl3.endpoint.http_connection import error_fields
+from pyrepl3.endpoint.problems import error_fields
 from pyrepl3.endpoint.web_socket import MESSAGE_BYTES, Closed
 from pyrepl3.errors import BadMessage, PyreplError
 from pyrepl3.hosting import refusals

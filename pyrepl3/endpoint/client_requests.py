@@ -12,20 +12,18 @@ from functools import partial
 from typing import Any, TypeVar
 
 import attrs
-import trio
 
-from actors import Address, Answer, Reply, ask, open_reply
+from actors import Address, Answer, ask
 from pyrepl3.client.editing import Completeness, Completion, Inspection
 from pyrepl3.endpoint.access import Principal
 from pyrepl3.errors import UnsupportedVersion
 from pyrepl3.events import InterruptOutcome
-from pyrepl3.hosting import refusals
+from pyrepl3.hosting.asking import send_to
 from pyrepl3.hosting.hosting_messages import (
     Accepted,
     CloseHosted,
     Edit,
     Find,
-    HostedMessage,
     HostMessage,
     InterruptHosted,
     ListHosted,
@@ -96,16 +94,7 @@ class ClientRequests:
         )
         self._known[opened.session] = opened
         self.attach(opened, 0)
-        return {
-            "type": "session_opened",
-            "session": opened.session,
-            "name": request.name,
-            "template": opened.template,
-            "isolation": "process",
-            "pid": opened.pid,
-            "warm": opened.warm,
-            "wait_s": opened.wait_s,
-        }
+        return {"type": "session_opened", **opened_fields(opened, request.name)}
 
     async def _attach(self, request: wire.Attach) -> Finish:
         opened = await self._session(request.session)
@@ -146,7 +135,7 @@ class ClientRequests:
 
     async def _execute(self, request: wire.Execute) -> Finish:
         opened = await self._session(request.session)
-        answer: Answer[Accepted] = await _sent(opened, lambda reply: Submit(request, reply))
+        answer: Answer[Accepted] = await send_to(opened, lambda reply: Submit(request, reply))
 
         async def finish() -> Fields:
             accepted = await answer.wait()
@@ -168,23 +157,23 @@ class ClientRequests:
             self.detach(opened.session)
             return partial(_told, {"type": "detached", **named})
         if isinstance(request, wire.CloseSession):
-            closed: Answer[None] = await _sent(opened, CloseHosted)
+            closed: Answer[None] = await send_to(opened, CloseHosted)
             return partial(_when, closed, lambda _: {"type": "session_ended", **named})
         if isinstance(request, wire.InputResponse):
             number, data = request.input, request.data
-            taken: Answer[None] = await _sent(opened, lambda reply: Respond(number, data, reply))
+            taken: Answer[None] = await send_to(opened, lambda reply: Respond(number, data, reply))
             return partial(
                 _when, taken, lambda _: {"type": "input_taken", "input": number, **named}
             )
         if isinstance(request, wire.Interrupt):
             execution, grace_s = request.execution, request.grace_s
-            ended: Answer[tuple[str | None, InterruptOutcome]] = await _sent(
+            ended: Answer[tuple[str | None, InterruptOutcome]] = await send_to(
                 opened, lambda reply: InterruptHosted(execution, grace_s, reply)
             )
             return partial(_when, ended, lambda outcome: {**_interrupted(outcome), **named})
         assert isinstance(request, wire.Complete | wire.Inspect | wire.IsComplete)
         question = request
-        edit: Answer[Completion | Inspection | Completeness] = await _sent(
+        edit: Answer[Completion | Inspection | Completeness] = await send_to(
             opened, lambda reply: Edit(question, reply)
         )
         return partial(_when, edit, lambda said: {**_edited(said), **named})
@@ -202,21 +191,17 @@ class ClientRequests:
         return partial(_told, self.welcome())
 
 
-async def _sent(opened: Opened, make_message: Callable[[Reply[T]], HostedMessage]) -> Answer[T]:
-    """What waits for the answer, once the session has the message. Raises SessionLost."""
-    reply: Reply[T]
-    answer: Answer[T]
-    reply, answer = open_reply()
-    message = make_message(reply)
-    try:
-        try:
-            opened.address.send_nowait(message)
-        except trio.WouldBlock:
-            await opened.address.send(message)
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
-        reply.close()
-        raise refusals.session_not_found(opened.session) from None
-    return answer
+def opened_fields(opened: Opened, name: str | None) -> Fields:
+    """What is told of a new session, on every surface."""
+    return {
+        "session": opened.session,
+        "name": name,
+        "template": opened.template,
+        "isolation": "process",
+        "pid": opened.pid,
+        "warm": opened.warm,
+        "wait_s": opened.wait_s,
+    }
 
 
 async def _when(answer: Answer[T], tell: Callable[[T], Fields]) -> Fields:

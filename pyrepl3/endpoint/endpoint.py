@@ -1,7 +1,7 @@
-"""The endpoint's actor: every connection's first request is judged, and sent where it belongs.
+"""The endpoint's actor: every request is judged, and sent where it belongs.
 
 Owns the connections and the order of checks: access first, before anything else of a request is
-looked at. Must not know what is said on a WebSocket.
+looked at. Must not know what is said on a WebSocket, nor what routes there are.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import ssl
+from typing import Literal
 
 import attrs
 import trio
@@ -16,26 +17,15 @@ from trio_websocket import WebSocketRequest
 
 from actors import Address, ask, open_body_nursery
 from pyrepl3.config import Config
-from pyrepl3.endpoint.access import AccessRules, Head, Principal, admit
+from pyrepl3.endpoint.access import AccessRules, Head, Principal, admit, check_site
+from pyrepl3.endpoint.asgi import Application, Exchange, RequestContext
 from pyrepl3.endpoint.client_connection import GOING_AWAY, ClientConnection
 from pyrepl3.endpoint.failures import FailureLimits
-from pyrepl3.endpoint.http_connection import (
-    BadHead,
-    ClientLeft,
-    Headers,
-    HttpConnection,
-    RequestHead,
-)
+from pyrepl3.endpoint.http_connection import BadHead, ClientLeft, HttpConnection, RequestHead
 from pyrepl3.endpoint.listener import Listener
 from pyrepl3.endpoint.tls import NoHandshake, shake_hands
 from pyrepl3.endpoint.web_socket import Closed, receive_upgrade
-from pyrepl3.errors import (
-    NotFound,
-    PyreplError,
-    RateLimited,
-    Unauthorized,
-    UnsupportedVersion,
-)
+from pyrepl3.errors import PyreplError, RateLimited, Unauthorized, UnsupportedVersion
 from pyrepl3.hosting.hosting_messages import DrainHost, HostMessage
 from pyrepl3.wire.client_codec import Format
 
@@ -52,11 +42,19 @@ class Endpoint:
     config: Config
     rules: AccessRules
     host: Address[HostMessage]
+    application: Application
+    """Answers what is no WebSocket."""
+    open_paths: frozenset[str]
+    """Of the application: what it has there is for everybody who may know that there is one."""
     listeners: list[trio.SocketListener]
     tls: ssl.SSLContext | None = None
     _failures: FailureLimits = attrs.field(factory=FailureLimits, init=False)
     _listener: Listener = attrs.field(init=False)
     _clients: set[ClientConnection] = attrs.field(factory=set, init=False)
+    _connections: set[HttpConnection] = attrs.field(factory=set, init=False)
+    """Those that are no WebSocket, at least not yet."""
+    _none_is_left: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set when the last of those ends; made anew for whoever waits then."""
 
     def __attrs_post_init__(self) -> None:
         most = self.config.endpoint.max_connections
@@ -73,9 +71,14 @@ class Endpoint:
         Whoever calls it says for how long. Raises Gone.
         """
         self._listener.stop()
+        for connection in self._connections:
+            connection.end_if_idle()
         await ask(self.host, DrainHost)
         for client in list(self._clients):
             await client.wait_sent()
+        while self._connections:
+            self._none_is_left = trio.Event()
+            await self._none_is_left.wait()
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         """One connection, to its end."""
@@ -89,38 +92,85 @@ class Endpoint:
         except NoHandshake:
             logger.debug("a client came without TLS, or left during its handshake")
 
-    async def _serve_http(self, stream: trio.abc.Stream, peer: str) -> None:
+    async def _serve_http(self, stream: trio.abc.Stream, peer: tuple[str, int]) -> None:
+        """One request after the other, until one makes a WebSocket of the connection."""
+        connection = HttpConnection(stream, self.config.endpoint)
+        self._connections.add(connection)
         try:
-            connection = HttpConnection(stream, self.config.endpoint)
-            head = await connection.next_head()
-            if head is None:
-                return
-            try:
-                principal = self._admit(head, peer)
-                if head.path != WEBSOCKET_PATH or not head.wants_websocket:
-                    raise _not_found(head)
-                format = _format(head)
-            except PyreplError as error:
-                await connection.respond_error(error, headers=_headers(error))
-                return
-            await self._converse(connection, principal, format, offered=_offered(head))
+            while (head := await connection.next_head()) is not None:
+                upgrade = await self._serve_request(connection, head, peer)
+                if upgrade is not None:
+                    self._forget(connection)
+                    await self._converse(connection, *upgrade, offered=_offered(head))
+                    return
+                if connection.closes:
+                    await connection.linger()
+                    return
         except (BadHead, ClientLeft):
             return
+        finally:
+            self._forget(connection)
 
-    def _admit(self, head: RequestHead, peer: str) -> Principal:
-        """Raises MisdirectedHost, ForbiddenOrigin, Unauthorized, RateLimited."""
+    def _forget(self, connection: HttpConnection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._none_is_left.set()
+
+    async def _serve_request(
+        self, connection: HttpConnection, head: RequestHead, peer: tuple[str, int]
+    ) -> tuple[Principal, Format] | None:
+        """Answer it; or what the WebSocket needs that it asks for, and may have."""
+        path = self._path(head)
+        try:
+            principal = self._admit(head, path, peer[0])
+            if path == WEBSOCKET_PATH and head.wants_websocket:
+                assert principal is not None
+                return principal, _format(head)
+        except PyreplError as error:
+            connection.closes = True
+            await connection.respond_error(error)
+            return None
+        # Behind an upgrade that it does not get, a client may go on in another protocol.
+        connection.closes |= head.wants_websocket
+        context = RequestContext(
+            scheme=self._scheme,
+            client=peer,
+            server=(self.config.endpoint.host, self.config.endpoint.port),
+            path=path,
+            state={"principal": principal},
+        )
+        await Exchange(connection, head, context).run(self.application)
+        return None
+
+    def _path(self, head: RequestHead) -> str:
+        """As it is without what a proxy may have left in front of it."""
+        prefix = self.config.endpoint.path_prefix
+        if prefix and (head.path == prefix or head.path.startswith(prefix + "/")):
+            return head.path[len(prefix) :] or "/"
+        return head.path
+
+    @property
+    def _scheme(self) -> Literal["http", "https"]:
+        return "http" if self.tls is None else "https"
+
+    def _admit(self, head: RequestHead, path: str, peer: str) -> Principal | None:
+        """Whose request it is; None where that is not asked.
+
+        Raises MisdirectedHost, ForbiddenOrigin, Unauthorized, RateLimited.
+        """
+        asked = Head(
+            host=head.headers.get("host"),
+            origin=head.headers.get("origin"),
+            authorization=head.headers.get("authorization"),
+            scheme=self._scheme,
+        )
+        if path in self.open_paths:
+            check_site(asked, self.rules)
+            return None
         now = trio.current_time()
         wait_s = self._failures.wait_s(peer, now=now)
         try:
-            return admit(
-                Head(
-                    host=head.headers.get("host"),
-                    origin=head.headers.get("origin"),
-                    authorization=head.headers.get("authorization"),
-                    scheme="http" if self.tls is None else "https",
-                ),
-                self.rules,
-            )
+            return admit(asked, self.rules)
         except Unauthorized:
             if wait_s > 0:
                 raise _too_many_failures(wait_s) from None
@@ -153,12 +203,12 @@ class Endpoint:
             logger.debug("a client left during its handshake")
 
 
-def _peer(stream: trio.SocketStream) -> str:
+def _peer(stream: trio.SocketStream) -> tuple[str, int]:
     try:
         address = stream.socket.getpeername()
     except OSError:
-        return "gone"
-    return str(address[0])
+        return "gone", 0
+    return str(address[0]), int(address[1])
 
 
 def _subprotocols(head: RequestHead) -> list[str]:
@@ -190,14 +240,6 @@ def _format(head: RequestHead) -> Format:
     )
 
 
-def _not_found(head: RequestHead) -> PyreplError:
-    return NotFound(
-        what=f"there is nothing at {head.path[:200]}",
-        why=f"the WebSocket is at {WEBSOCKET_PATH}",
-        how="Ask for that, with 'Upgrade: websocket'",
-    )
-
-
 def _too_many_failures(wait_s: float) -> PyreplError:
     return RateLimited(
         what="this address has failed to come in too often",
@@ -205,11 +247,3 @@ def _too_many_failures(wait_s: float) -> PyreplError:
         how=f"Wait {math.ceil(wait_s)} s, and use the right token",
         details={"retry_after_s": math.ceil(wait_s)},
     )
-
-
-def _headers(error: PyreplError) -> Headers:
-    if isinstance(error, Unauthorized):
-        return [("WWW-Authenticate", "Bearer")]
-    if isinstance(error, RateLimited):
-        return [("Retry-After", str(error.details["retry_after_s"]))]
-    return []

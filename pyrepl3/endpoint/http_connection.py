@@ -1,35 +1,38 @@
-"""One client's connection as HTTP/1.1: heads in, responses out, or the raw bytes for an upgrade.
+"""One client's connection as HTTP/1.1: requests in, one after the other, responses out.
 
 Owns h11 and its limits: how long a head may take, how large it may be, how long a connection may
-be idle. Must not know what is asked for.
+be idle, how much is read ahead. Must not know what is asked for, nor ASGI.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any
 
 import attrs
 import h11
 import trio
 
 from pyrepl3.config import EndpointConfig
+from pyrepl3.endpoint.problems import (
+    PROBLEM_JSON,
+    Headers,
+    bare_problem,
+    problem_body,
+    problem_headers,
+)
 from pyrepl3.errors import CODES, PyreplError
 
 READ_BYTES = 64 * 2**10
 HEAD_BYTES = 16 * 2**10
 """Of a request's line and headers: room for cookies and traces, and none for bombs."""
-WRITE_S = 30.0
-"""For a response that its client does not take: then it is given up."""
+AHEAD_BYTES = 64 * 2**10
+"""Of requests that a client sends behind one that is not answered yet; more waits in its socket."""
 
 LINGER_S = 2.0
 LINGER_BYTES = 16 * 2**20
 """What a client may still send, unread, while it reads an answer that ends the connection."""
-
-Headers = Sequence[tuple[str, str]]
 
 
 class ClientLeft(Exception):
@@ -40,6 +43,10 @@ class BadHead(Exception):
     """Raised by what is no head, is too large or takes too long; has been answered so."""
 
 
+class BadBody(Exception):
+    """Raised by a body that is not framed as its head says. Not answered yet."""
+
+
 @attrs.frozen
 class RequestHead:
     """What a request asks for. Names of headers are in lower case; of several of one name the
@@ -48,11 +55,25 @@ class RequestHead:
     method: str
     target: str
     headers: Mapping[str, str]
+    """Values as they came, read as Latin-1."""
+    raw_headers: list[tuple[bytes, bytes]] = attrs.field(factory=list)
+    """All of them, names in lower case, as they came."""
+    http_version: str = "1.1"
 
     @property
     def path(self) -> str:
-        """Without the query."""
+        """Without the query, and not unquoted."""
         return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """What is behind the path's question mark."""
+        return self.target.partition("?")[2]
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body comes behind it, be it empty."""
+        return "content-length" in self.headers or "transfer-encoding" in self.headers
 
     @property
     def wants_websocket(self) -> bool:
@@ -62,31 +83,43 @@ class RequestHead:
 
 @attrs.define(eq=False)
 class HttpConnection:
-    """A stream, and h11's state of it."""
+    """A stream, and h11's state of it. One request at a time: its head, its body, its response."""
 
     stream: trio.abc.Stream
     config: EndpointConfig
+    closes: bool = False
+    """Whether the connection is to end with the next response."""
     _state: h11.Connection = attrs.field(init=False)
-    _raw: bytearray = attrs.field(factory=bytearray, init=False)
-    """What was received since the last request ended: an upgrade replays it."""
+    _unread: bytes = attrs.field(default=b"", init=False)
+    """From the beginning of the latest head on, all that was received: an upgrade replays it."""
+    _idle: trio.CancelScope | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._state = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
 
+    # --- heads ----------------------------------------------------------------------------------
+
     async def next_head(self) -> RequestHead | None:
-        """The next request; None when the client has gone, or was idle for too long.
+        """The next request; None when there is none, as the client has gone, or was idle for too
+        long, or the connection has no future.
 
         Raises BadHead, once it has been answered with 400, 408 or 431; and ClientLeft.
         """
-        if not self._raw and not await self._first_bytes():
+        if self._state.our_state is h11.DONE:
+            if self.closes or self._state.their_state is not h11.DONE:
+                return None
+            self._state.start_next_cycle()
+        self._unread = self._state.trailing_data[0]
+        if not self._unread and not await self._first_bytes():
             return None
         try:
             with trio.fail_after(self.config.head_timeout_s):
                 while True:
+                    self._unread = self._state.trailing_data[0]
                     event = self._state.next_event()
                     if isinstance(event, h11.Request):
                         return _head(event)
-                    if not isinstance(event, type(h11.NEED_DATA)):
+                    if event is not h11.NEED_DATA:
                         return None
                     await self._receive()
         except trio.TooSlowError:
@@ -97,62 +130,145 @@ class HttpConnection:
 
     def replayed(self) -> bytes:
         """All bytes of the request whose head was read last, and of what came behind it."""
-        return bytes(self._raw)
+        return self._unread
 
-    async def respond_error(self, error: PyreplError, *, headers: Headers = ()) -> None:
-        """Answer with a problem (RFC 9457), and end the connection. Raises ClientLeft."""
-        await self.respond(
-            CODES[error.code].http_status,
-            "application/problem+json",
-            json.dumps(problem(error)).encode(),
-            headers=headers,
-        )
-
-    async def respond(
-        self, status: int, content_type: str, body: bytes, *, headers: Headers = ()
-    ) -> None:
-        """Answer, and say that the connection ends. Raises ClientLeft."""
-        response = h11.Response(
-            status_code=status,
-            reason=HTTPStatus(status).phrase,
-            headers=[
-                ("Date", formatdate(usegmt=True)),
-                ("Content-Type", content_type),
-                ("Content-Length", str(len(body))),
-                ("Connection", "close"),
-                *headers,
-            ],
-        )
-        data = self._state.send(response) or b""
-        data += self._state.send(h11.Data(data=body)) or b""
-        data += self._state.send(h11.EndOfMessage()) or b""
-        await self._write(data)
-        await self._linger()
+    def end_if_idle(self) -> None:
+        """No request comes any more: end at once between two of them, or else after this one."""
+        self.closes = True
+        if self._idle is not None:
+            self._idle.cancel()
 
     async def _first_bytes(self) -> bool:
-        with trio.move_on_after(self.config.keep_alive_s):
+        if self.closes:
+            return False
+        with trio.move_on_after(self.config.keep_alive_s) as self._idle:
             try:
-                await self._receive()
+                return await self._receive()
             except ClientLeft:
                 return False
-            return bool(self._raw)
+            finally:
+                self._idle = None
         return False
 
-    async def _receive(self) -> None:
+    # --- bodies ---------------------------------------------------------------------------------
+
+    async def read_body(self) -> bytes:
+        """More of the body of the request whose head was read; `is_read` says whether it is all.
+
+        Raises ClientLeft, BadBody. Says "100 Continue" to a client that waits for it.
+        """
+        data = b""
+        while not self.is_read:
+            try:
+                event = self._state.next_event()
+            except h11.RemoteProtocolError as error:
+                raise BadBody(str(error)) from error
+            if isinstance(event, h11.Data):
+                data += event.data
+            elif event is h11.NEED_DATA:
+                if data:
+                    break
+                if self._state.they_are_waiting_for_100_continue:
+                    go_on = h11.InformationalResponse(status_code=100, headers=[])
+                    await self.write(self._state.send(go_on) or b"")
+                if not await self._receive():
+                    raise ClientLeft
+        return data
+
+    @property
+    def is_read(self) -> bool:
+        """Whether all of the request has been."""
+        return self._state.their_state is not h11.SEND_BODY
+
+    async def wait_departed(self) -> None:
+        """Until the client has gone, once its request has been read.
+
+        What it sends meanwhile is for its next request, and kept up to AHEAD_BYTES: behind so
+        much a departure is found when it is written to.
+        """
+        while len(self._state.trailing_data[0]) < AHEAD_BYTES:
+            try:
+                if not await self._receive():
+                    return
+            except ClientLeft:
+                return
+        await trio.sleep_forever()
+
+    async def _receive(self) -> bool:
+        """False: the client sends nothing any more. Raises ClientLeft."""
         try:
             data = bytes(await self.stream.receive_some(READ_BYTES))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise ClientLeft from error
-        self._raw += data
         self._state.receive_data(data)
+        return bool(data)
+
+    # --- responses ------------------------------------------------------------------------------
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether no response to this request has begun."""
+        return self._state.our_state is h11.SEND_RESPONSE
+
+    def head_bytes(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The beginning of a response. h11 decides how its body is framed."""
+        response = h11.Response(
+            status_code=status,
+            reason=HTTPStatus(status).phrase,
+            headers=[
+                (b"Date", formatdate(usegmt=True).encode()),
+                *headers,
+                *([(b"Connection", b"close")] if self.closes else []),
+            ],
+        )
+        return self._state.send(response) or b""
+
+    def body_bytes(self, data: bytes, *, is_last: bool) -> bytes:
+        """More of its body, as it is framed."""
+        framed = (self._state.send(h11.Data(data=data)) or b"") if data else b""
+        if is_last:
+            framed += self._state.send(h11.EndOfMessage()) or b""
+        return framed
+
+    async def write(self, data: bytes) -> None:
+        """Raises ClientLeft, also where the client takes nothing for ``slow_client_s``."""
+        try:
+            with trio.fail_after(self.config.slow_client_s):
+                await self.stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as error:
+            raise ClientLeft from error
+
+    async def respond(
+        self, status: int, content_type: str, body: bytes, *, headers: Headers = ()
+    ) -> None:
+        """Answer in full. Raises ClientLeft."""
+        head = self.head_bytes(
+            status,
+            [
+                (b"Content-Type", content_type.encode()),
+                (b"Content-Length", str(len(body)).encode()),
+                *((name.encode(), value.encode()) for name, value in headers),
+            ],
+        )
+        await self.write(head + self.body_bytes(body, is_last=True))
+
+    async def respond_error(self, error: PyreplError) -> None:
+        """Answer with a problem (RFC 9457). Raises ClientLeft."""
+        await self.respond(
+            CODES[error.code].http_status,
+            PROBLEM_JSON,
+            problem_body(error),
+            headers=problem_headers(error),
+        )
 
     async def _refuse(self, status: HTTPStatus, why: str) -> None:
         if self._state.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
-        body = json.dumps({"title": status.phrase, "status": status.value, "detail": why}).encode()
-        await self.respond(status.value, "application/problem+json", body)
+        self.closes = True
+        await self.respond(status.value, PROBLEM_JSON, bare_problem(status, why))
+        await self.linger()
 
-    async def _linger(self) -> None:
+    async def linger(self) -> None:
         """Let the client read: closing while something of it is unread takes the answer back."""
         with trio.move_on_after(LINGER_S):
             try:
@@ -164,40 +280,16 @@ class HttpConnection:
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
 
-    async def _write(self, data: bytes) -> None:
-        try:
-            with trio.fail_after(WRITE_S):
-                await self.stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as error:
-            raise ClientLeft from error
-
-
-def problem(error: PyreplError) -> dict[str, Any]:
-    """An error as problem+json has it, with this project's own fields beside the standard's."""
-    info = CODES[error.code]
-    return {
-        "type": f"urn:pyrepl3:error:{error.code}",
-        "title": info.meaning,
-        "status": info.http_status,
-        "detail": f"{error.what}: {error.why}",
-        **error_fields(error),
-    }
-
-
-def error_fields(error: PyreplError) -> dict[str, Any]:
-    """An error as every surface tells it: protocol.md 4."""
-    return {
-        "code": error.code.value,
-        "what": error.what,
-        "why": error.why,
-        "how": error.how,
-        "retryable": error.retryable,
-        "details": dict(error.details),
-    }
-
 
 def _head(event: h11.Request) -> RequestHead:
     headers: dict[str, str] = {}
-    for name, value in event.headers:
+    raw = [(bytes(name), bytes(value)) for name, value in event.headers]
+    for name, value in raw:
         headers.setdefault(name.decode("ascii"), value.decode("latin-1"))
-    return RequestHead(event.method.decode("ascii"), event.target.decode("ascii"), headers)
+    return RequestHead(
+        event.method.decode("ascii"),
+        event.target.decode("ascii"),
+        headers,
+        raw,
+        event.http_version.decode("ascii"),
+    )

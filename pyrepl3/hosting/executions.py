@@ -99,12 +99,12 @@ class Executions:
 
 
 def digest_of(request: Execute) -> bytes:
-    """What makes two requests with one execution's id the same: all but who asks, and when."""
+    """What makes two requests with one execution's id the same: all but who asks, and when, and
+    whether whoever asks can answer its `input()`."""
     parts = (
         request.code,
         request.timeout_s,
         request.transaction_policy,
-        request.allow_input,
         request.filename,
         request.silent,
     )

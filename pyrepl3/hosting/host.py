@@ -6,6 +6,7 @@ that does not exist. Waits for nothing but its mailbox; each session has a task.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
@@ -186,6 +187,7 @@ class Host:
             limits=limits,
             journal=journals.open(),
             idle_timeout_s=request.idle_timeout_s or self.config.hosting.idle_timeout_s,
+            directory=self._directory(request),
         )
 
     @contextmanager
@@ -233,6 +235,10 @@ class Host:
             finally:
                 del self._kept[hosted.id]
 
+    def _directory(self, request: wire.OpenSession) -> str:
+        """Where its process starts: of a template without one, where the service was started."""
+        return os.path.abspath(request.cwd or self.config.template(request.template).cwd or ".")
+
     def _limits(self, request: wire.OpenSession) -> Limits:
         """The template's, but for what the client wants otherwise. Raises ConfigInvalid."""
         wishes = {
@@ -248,6 +254,7 @@ def _opened(hosted: HostedSession) -> Opened:
         template=hosted.request.template,
         journal=hosted.journal,
         address=hosted.address,
+        directory=hosted.directory,
         pid=lease.pid,
         warm=lease.warm,
         wait_s=lease.wait_s,

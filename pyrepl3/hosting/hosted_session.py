@@ -23,6 +23,7 @@ from pyrepl3.hosting import refusals
 from pyrepl3.hosting.executions import Executions, Record
 from pyrepl3.hosting.hosting_messages import (
     Accepted,
+    Amend,
     Attached,
     CloseHosted,
     Describe,
@@ -59,6 +60,8 @@ class HostedSession:
     limits: Limits
     journal: Journal
     idle_timeout_s: float
+    directory: str
+    """The one that it was started in."""
     address: Address[HostedMessage] = attrs.field(init=False)
     inbox: Inbox[HostedMessage] = attrs.field(init=False)
     standing: Standing = attrs.field(default="open", init=False)
@@ -127,6 +130,8 @@ class HostedSession:
             message.reply.answer(self.info())
         elif isinstance(message, FindExecution):
             self._find(message)
+        elif isinstance(message, Amend):
+            self._amend(message)
         else:
             self._closers.append(message.reply)
             self._end("closed")
@@ -168,6 +173,14 @@ class HostedSession:
         return Accepted(
             execution=record.execution, position=position, again=again, since=record.since
         )
+
+    def _amend(self, message: Amend) -> None:
+        if message.metadata is not None:
+            self.request = attrs.evolve(self.request, metadata=dict(message.metadata))
+        if message.idle_timeout_s is not None:
+            self.idle_timeout_s = message.idle_timeout_s
+            self._rest()
+        message.reply.answer(self.info())
 
     def _find(self, message: FindExecution) -> None:
         record = self._executions.get(message.execution)
@@ -233,7 +246,7 @@ class HostedSession:
             self._find(message)
         elif isinstance(message, Submit):
             self._refuse_code(message)
-        elif isinstance(message, Respond | InterruptHosted | Edit):
+        elif isinstance(message, Respond | InterruptHosted | Edit | Amend):
             message.reply.fail(refusals.session_over(self.standing))
         elif isinstance(message, Attached):
             self._attached += 1

@@ -50,6 +50,8 @@ class Opened:
     template: str
     journal: Journal
     address: Address[HostedMessage]
+    directory: str
+    """The one that it was started in, absolute."""
     pid: int
     """Its process, for people and logs."""
     warm: bool
@@ -141,6 +143,15 @@ class Describe:
 
 
 @attrs.frozen
+class Amend:
+    """New metadata, or another time that it may be idle; None: as it is. Raises SessionLost."""
+
+    metadata: Mapping[str, Any] | None
+    idle_timeout_s: float | None
+    reply: Reply[SessionInfo]
+
+
+@attrs.frozen
 class FindExecution:
     """How that execution stands, also in a session that has ended. Raises ExecutionNotFound."""
 
@@ -163,6 +174,7 @@ HostedMessage = (
     | Attached
     | Detached
     | Describe
+    | Amend
     | FindExecution
     | CloseHosted
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 
-from pyrepl3.endpoint.serving import Served
+from pyrepl3.serving import Served
 
 from .command_driver import COMMAND, LIMIT_S, environment
 

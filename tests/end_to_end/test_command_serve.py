@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from pyrepl3.endpoint.serving import Served
+from pyrepl3.serving import Served
 
 from .command_driver import COMMAND, LIMIT_S, descendants, environment, run, wait_gone
 from .serve_driver import nothing_to_drain, serving

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import pytest
 
-from pyrepl3.endpoint.serving import Served
+from pyrepl3.serving import Served
 from pyrepl3.wire.client_events import _TYPES
 from pyrepl3.wire.client_requests import REQUESTS
 

@@ -15,7 +15,7 @@ import pytest
 import trio
 
 import pyrepl3
-from pyrepl3.endpoint.serving import Served
+from pyrepl3.serving import Served
 
 from .cutting_proxy import cutting_proxy
 from .websocket_driver import OTHER, TOKEN, serve

@@ -16,7 +16,7 @@ import trio
 import trio.testing
 
 import pyrepl3
-from pyrepl3.endpoint.serving import open_endpoint
+from pyrepl3.serving import open_endpoint
 
 from .faults.oracle import assert_usable, eventually, follow, small_config, watched_supervisor
 from .websocket_driver import TOKEN, TOKENS

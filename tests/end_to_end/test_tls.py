@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from trio_websocket import open_websocket_url
 
 import pyrepl3
-from pyrepl3.endpoint.serving import open_endpoint
 from pyrepl3.errors import ConfigInvalid
+from pyrepl3.serving import open_endpoint
 
 from .websocket_driver import TOKEN, TOKENS
 

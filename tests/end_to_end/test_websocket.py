@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed
 
-from pyrepl3.endpoint.serving import Served
+from pyrepl3.serving import Served
 
 from .websocket_driver import JSON, LIMITED, MSGPACK, OTHER, Client, connect, serve
 

@@ -14,7 +14,7 @@ from trio_websocket import WebSocketConnection, wrap_client_stream
 
 import pyrepl3
 from pyrepl3.endpoint.access import Principal, Tokens
-from pyrepl3.endpoint.serving import Served, open_endpoint
+from pyrepl3.serving import Served, open_endpoint
 
 TOKEN = "ada-" + "a" * 40
 OTHER = "eve-" + "e" * 40

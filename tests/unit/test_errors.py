@@ -41,7 +41,7 @@ def test_no_meaning_is_without_its_code() -> None:
 
 
 def test_what_may_be_tried_again_has_a_status_that_says_so() -> None:
-    assert {429, 503} == {info.http_status for info in CODES.values() if info.retryable}
+    assert {429, 503, 507} == {info.http_status for info in CODES.values() if info.retryable}
 
 
 def test_each_exception_has_a_code_of_its_own() -> None:

@@ -39,7 +39,6 @@ def test_the_same_asked_by_another_request_is_the_same() -> None:
     [
         {"code": "2"},
         {"timeout_s": 1.0},
-        {"allow_input": False},
         {"filename": "f"},
         {"silent": True},
     ],

@@ -19,6 +19,7 @@ PURE = [
     "pyrepl3/conformance/tlc_messages.py",
     "pyrepl3/endpoint/access.py",
     "pyrepl3/endpoint/failures.py",
+    "pyrepl3/endpoint/problems.py",
     "pyrepl3/errors.py",
     "pyrepl3/events.py",
     "pyrepl3/hosting/executions.py",
@@ -32,6 +33,11 @@ PURE = [
     "pyrepl3/pool/refusals.py",
     "pyrepl3/remote/link_state.py",
     "pyrepl3/remote/told_errors.py",
+    "pyrepl3/rest/bodies.py",
+    "pyrepl3/rest/docs_page.py",
+    "pyrepl3/rest/openapi.py",
+    "pyrepl3/rest/outcomes.py",
+    "pyrepl3/rest/parameters.py",
     "pyrepl3/session/refusals.py",
     "pyrepl3/session/session_records.py",
     "pyrepl3/session/session_state.py",
@@ -57,6 +63,7 @@ LAYERS = [
     "client",
     "hosting",
     "endpoint",
+    "rest",
     "remote",
 ]
 """Lower ones first. Facts and vocabulary (config, errors, events, messages) are below them all."""

@@ -14,8 +14,8 @@ import trio
 from trio_websocket import ConnectionClosed
 
 from pyrepl3.endpoint.http_connection import HEAD_BYTES
-from pyrepl3.endpoint.serving import Served
 from pyrepl3.endpoint.web_socket import FRAGMENTS, MESSAGE_BYTES
+from pyrepl3.serving import Served
 
 from ..websocket_driver import MSGPACK, TOKEN, Client, connect, serve
 

@@ -23,6 +23,8 @@ from pyrepl3.endpoint.endpoint import Endpoint
 from pyrepl3.endpoint.listener import open_port, port_of
 from pyrepl3.endpoint.tls import make_context
 from pyrepl3.hosting.host import Host
+from pyrepl3.rest.application import OPEN_PATHS, make_application
+from pyrepl3.rest.call import Service
 
 if TYPE_CHECKING:
     from pyrepl3.supervisor import Supervisor
@@ -78,8 +80,16 @@ class _Branch:
         await host.run(task_status=task_status)
 
     async def _run_endpoint(self, *, task_status: trio.TaskStatus[None]) -> None:
+        config, host = self.supervisor.config, self.root.address(HOST)
+        service = Service(config, host, lambda: self.supervisor.statistics().pool)
         self.endpoint = Endpoint(
-            self.supervisor.config, self.rules, self.root.address(HOST), self.listeners, self.tls
+            config,
+            self.rules,
+            host,
+            make_application(service),
+            OPEN_PATHS,
+            self.listeners,
+            self.tls,
         )
         await self.endpoint.run(task_status=task_status)
 

@@ -1,0 +1,331 @@
+"""What requests over REST may say, and what they are answered: attrs classes.
+
+Owns the names, types, bounds and examples, from which the OpenAPI document is made. Must not know
+HTTP. As on the WebSocket, fields that are not known are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import attrs
+import msgspec
+from msgspec import Meta
+
+from pyrepl3.wire.client_codec import bad_message
+from pyrepl3.wire.client_requests import LimitsWish, Metadata, Name, OnDisconnect, Seconds, Seq
+
+State = Literal["kept", "rolled_back", "lost", "unknown"]
+Standing = Literal["open", "closed", "died", "expired"]
+
+
+# --- requests -----------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class SessionWish:
+    """A new session. All may be left out."""
+
+    template: Name = "python"
+    language: Name = "python"
+    name: Annotated[Name | None, Meta(description="How people call it.")] = None
+    cwd: Annotated[str | None, Meta(description="The directory that it starts in.")] = None
+    env: dict[str, str] = attrs.field(factory=dict)
+    limits: LimitsWish = attrs.field(factory=LimitsWish)
+    idle_timeout_s: Annotated[
+        Seconds | None,
+        Meta(description="It is closed when so long nothing ran and nobody was attached."),
+    ] = None
+    acquire_timeout_s: Annotated[
+        Seconds | None, Meta(description="How long to wait for it while none is free.")
+    ] = None
+    on_disconnect: Annotated[
+        OnDisconnect,
+        Meta(description="What happens to its executions when its last client leaves."),
+    ] = "continue"
+    metadata: Metadata = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class SessionChange:
+    """What of a session is to be otherwise; the rest stays."""
+
+    metadata: Metadata | None = None
+    idle_timeout_s: Seconds | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ExecutionWish:
+    """Code to run. Its id is the header `Idempotency-Key`."""
+
+    code: str
+    timeout_s: Annotated[Seconds | None, Meta(description="Its deadline, from when it starts.")] = (
+        None
+    )
+    transaction_policy: Literal["commit_always"] = "commit_always"
+    allow_input: Annotated[
+        bool, Meta(description="Whether `input()` waits for an answer, or fails at once.")
+    ] = True
+    filename: str | None = None
+    silent: Annotated[bool, Meta(description="Whether it leaves `_` and its count alone.")] = False
+
+
+@attrs.frozen(kw_only=True)
+class OneShot:
+    """Code to run in a session of its own, which ends with it."""
+
+    code: str
+    timeout_s: Seconds | None = None
+    template: Name = "python"
+    env: dict[str, str] = attrs.field(factory=dict)
+    limits: LimitsWish = attrs.field(factory=LimitsWish)
+    acquire_timeout_s: Seconds | None = None
+
+
+@attrs.frozen(kw_only=True)
+class InterruptWish:
+    """What to end; all may be left out."""
+
+    execution: Annotated[Name | None, Meta(description="None: whatever runs.")] = None
+    grace_s: Annotated[
+        Seconds | None, Meta(description="How long it may take before its process is ended.")
+    ] = None
+
+
+@attrs.frozen(kw_only=True)
+class InputLine:
+    """The line for one `input` event, without its newline; null is the end of the input."""
+
+    input: Name
+    data: str | None
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class SessionOpened:
+    """A session that was opened."""
+
+    session: str
+    name: str | None
+    template: str
+    isolation: str
+    pid: int
+    warm: bool
+    wait_s: float
+
+
+@attrs.frozen(kw_only=True)
+class Session:
+    """How a session stands."""
+
+    session: str
+    name: str | None
+    template: str
+    standing: Standing
+    opened_at: Annotated[float, Meta(description="Seconds since 1970.")]
+    last_used_at: float
+    running: Annotated[str | None, Meta(description="The execution that runs.")]
+    queued: int
+    attached: int
+    oldest_seq: int
+    last_seq: int
+    metadata: dict[str, Any]
+
+
+@attrs.frozen(kw_only=True)
+class Sessions:
+    """All of yours that can still be read."""
+
+    sessions: list[Session]
+
+
+@attrs.frozen(kw_only=True)
+class Logs:
+    """What it printed. ``truncated``: there was more; its events have all that is kept."""
+
+    stdout: str
+    stderr: str
+    truncated: bool
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """How an execution ended.
+
+    Of type `result`: `value` (where JSON has it), `repr`, `data` (a MIME bundle) … Of type `error`:
+    `name`, `value`, `traceback`, `code` (null for an exception of the code's own) and `state`.
+    """
+
+    type: Literal["result", "error"]
+    session: str
+    execution: str
+    seq: Annotated[int, Meta(description="The number of its last event.")]
+    logs: Logs
+    displays: Annotated[list[dict[str, Any]], Meta(description="What it displayed: MIME bundles.")]
+    value: Any = None
+    repr: str | None = None
+    has_value: bool | None = None
+    data: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    execution_count: int | None = None
+    duration_s: float | None = None
+    usage: dict[str, Any] | None = None
+    name: str | None = None
+    traceback: list[str] | None = None
+    code: str | None = None
+    state: State | None = None
+    exit_status: int | None = None
+    details: dict[str, Any] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Execution:
+    """How an execution stands; with its outcome, once it has one that can still be read."""
+
+    session: str
+    execution: str
+    state: Literal["queued", "running", "ended"]
+    since: Annotated[int, Meta(description="Its events come behind that number.")]
+    outcome: Outcome | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Interrupted:
+    """What an interrupt came to; by `nothing` where nothing ran."""
+
+    session: str
+    execution: str | None
+    by: Literal["signal", "kill", "nothing"]
+    state: State
+
+
+@attrs.frozen(kw_only=True)
+class InputTaken:
+    """The line was taken."""
+
+    session: str
+    input: str
+
+
+@attrs.frozen(kw_only=True)
+class StoredFile:
+    """A file that was written."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@attrs.frozen(kw_only=True)
+class DirectoryEntry:
+    """What is in a directory. ``bytes``: of a file."""
+
+    name: str
+    kind: Literal["file", "directory", "other"]
+    bytes: int | None
+    modified_at: float
+
+
+@attrs.frozen(kw_only=True)
+class Directory:
+    """A directory, its entries by name."""
+
+    path: str
+    entries: list[DirectoryEntry]
+
+
+@attrs.frozen(kw_only=True)
+class Pool:
+    """The pool's figures, for admins: sessions now, and what was seen since it was opened."""
+
+    starting: int
+    idle: int
+    leased: int
+    stopping: int
+    waiting: int
+    hits: int
+    misses: int
+    hit_rate: float
+    timeouts: int
+    started: int
+    start_failures: int
+    deaths: int
+    breaker_openings: int
+    open_breakers: list[str]
+
+
+@attrs.frozen(kw_only=True)
+class Problem:
+    """What went wrong (RFC 9457): `what`, `why`, and `how` to mend it."""
+
+    title: str
+    status: int
+    detail: str
+    type: str | None = None
+    code: str | None = None
+    what: str | None = None
+    why: str | None = None
+    how: str | None = None
+    retryable: bool | None = None
+    details: dict[str, Any] | None = None
+
+
+REQUESTS = (SessionWish, SessionChange, ExecutionWish, OneShot, InterruptWish, InputLine)
+ANSWERS = (
+    SessionOpened,
+    Session,
+    Sessions,
+    Outcome,
+    Execution,
+    Interrupted,
+    InputTaken,
+    StoredFile,
+    Directory,
+    Pool,
+    Problem,
+)
+
+EXAMPLES: Mapping[type[Any], Mapping[str, Any]] = {
+    SessionWish: {"name": "analysis", "idle_timeout_s": 600, "metadata": {"user": "ada"}},
+    SessionChange: {"metadata": {"user": "grace"}},
+    ExecutionWish: {"code": "x = 20\nx + 22", "timeout_s": 5},
+    OneShot: {"code": "print(6 * 7)"},
+    InterruptWish: {"grace_s": 1},
+    InputLine: {"input": "i1", "data": "Ada"},
+    Outcome: {
+        "type": "result",
+        "session": "0f3c5a1b2d4e6f708192a3b4",
+        "execution": "cell-1",
+        "seq": 2,
+        "logs": {"stdout": "", "stderr": "", "truncated": False},
+        "displays": [],
+        "value": 42,
+        "has_value": True,
+        "repr": "42",
+        "data": {"text/plain": "42"},
+        "metadata": {},
+        "execution_count": 1,
+        "duration_s": 0.0002,
+        "usage": {"cpu_s": 0.0001, "max_rss_bytes": 14_000_000},
+    },
+    StoredFile: {
+        "path": "data.csv",
+        "bytes": 3,
+        "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    },
+}
+"""One of each that says more than its types do."""
+
+
+def read(message: Mapping[str, Any], kind: type[Any]) -> Any:
+    """The body that a map is. Raises BadMessage."""
+    try:
+        return msgspec.convert(message, kind)
+    except msgspec.ValidationError as error:
+        raise bad_message(f"the body is not as it has to be: {error}") from None
+
+
+__all__ = ["ANSWERS", "EXAMPLES", "REQUESTS", "Seq", "read"]

@@ -1,0 +1,99 @@
+"""One request, as the routes see it: whose it is, what it says, and the service it is for.
+
+Owns how a body is read and how an answer is written, so that both follow the rules of protocol.md
+on JSON. Must not know any route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+import attrs
+from litestar import Request, Response
+from litestar.datastructures import State
+
+from actors import Address
+from pyrepl3.config import Config
+from pyrepl3.endpoint.access import Principal
+from pyrepl3.endpoint.asgi import Application
+from pyrepl3.errors import MessageTooLarge
+from pyrepl3.hosting.asking import find as find_session
+from pyrepl3.hosting.hosting_messages import HostMessage, Opened
+from pyrepl3.pool.pool_statistics import PoolStatistics
+from pyrepl3.rest import bodies
+from pyrepl3.wire.client_codec import decode_json, encode_json
+
+T = TypeVar("T")
+
+BODY_BYTES = 8 * 2**20
+"""As large as a message on the WebSocket; files have a bound of their own."""
+JSON = "application/json"
+
+
+@attrs.frozen
+class Service:
+    """What requests are for."""
+
+    config: Config
+    host: Address[HostMessage]
+    pool_statistics: Callable[[], PoolStatistics]
+
+
+class Call(Request[Principal, None, State]):
+    """A request, with what the endpoint found out about it."""
+
+    @property
+    def service(self) -> Service:
+        """What it is for."""
+        return cast(Service, self.app.state.service)
+
+    @property
+    def principal(self) -> Principal:
+        """Whose it is; the endpoint has seen to that."""
+        return cast(Principal, self.scope["state"]["principal"])
+
+    async def read(self, kind: type[T], *, may_be_empty: bool = False) -> T:
+        """Its body. Raises BadMessage, MessageTooLarge."""
+        data = bytearray()
+        async for chunk in self.stream():
+            data += chunk
+            if len(data) > BODY_BYTES:
+                raise too_large(BODY_BYTES)
+        message = {} if may_be_empty and not data else decode_json(bytes(data))
+        return cast(T, bodies.read(message, kind))
+
+    async def find(self, name: str) -> Opened:
+        """One of its principal's sessions. Raises SessionNotFound, ShuttingDown."""
+        return await find_session(self.service.host, self.principal.name, name)
+
+
+def answered(
+    content: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response[Any]:
+    """One JSON document."""
+    return Response(
+        encode_json(content).encode(), status_code=status, media_type=JSON, headers=headers
+    )
+
+
+class Streamed(Response[Any]):
+    """A response that is an ASGI application of its own: it sends itself, as it comes."""
+
+    def __init__(self, application: Application) -> None:
+        super().__init__(content=None)
+        self.application = application
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> Any:
+        """Asked by the framework, which has nothing to add."""
+        return self.application
+
+
+def too_large(limit: int) -> MessageTooLarge:
+    """A body over its bound."""
+    return MessageTooLarge(
+        what="the body is too large",
+        why=f"it may have {limit:,} bytes",
+        how="Send less; files go to /v1/sessions/SESSION/files/PATH",
+        details={"limit": limit},
+    )

@@ -1,0 +1,38 @@
+"""What requests say in their path, query and headers: types, bounds, descriptions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
+
+from pyrepl3.wire.client_requests import NAME_CHARACTERS
+
+DAY_S = 86_400
+PRINTABLE = r"^[!-~]+$"
+
+SessionPath = Annotated[str, PathParameter(description="A session's id, or its name.")]
+ExecutionPath = Annotated[str, PathParameter(description="An execution's id.")]
+FilePath = Annotated[
+    str, PathParameter(description="Below the directory that the session was started in.")
+]
+Since = Annotated[int, QueryParameter(ge=0, description="Events from behind that number on.")]
+Follow = Annotated[bool, QueryParameter(description="Whether to wait for what comes.")]
+WaitS = Annotated[
+    float | None,
+    QueryParameter(
+        ge=0,
+        le=DAY_S,
+        description="How long to wait for its end, in seconds; then 202. Left out: for ever.",
+    ),
+]
+Key = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        min_length=1,
+        max_length=NAME_CHARACTERS,
+        pattern=PRINTABLE,
+        description="Its id: sent again under the same one, it runs once.",
+    ),
+]
