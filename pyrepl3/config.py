@@ -351,6 +351,8 @@ class EndpointConfig:
     max_connections: int = attrs.field(default=1000, validator=_count)
     upload_bytes: int = attrs.field(default=2**30, validator=_bytes)
     """Of one file that is written over REST."""
+    failures_per_peer: int = attrs.field(default=10, validator=_count)
+    """Attempts without a right token that an address has, before it must wait for the next."""
     head_timeout_s: float = attrs.field(default=10.0, validator=_seconds)
     """From the first byte of a request to the end of its headers."""
     keep_alive_s: float = attrs.field(default=75.0, validator=_seconds)

@@ -48,7 +48,7 @@ class Endpoint:
     """Of the application: what it has there is for everybody who may know that there is one."""
     listeners: list[trio.SocketListener]
     tls: ssl.SSLContext | None = None
-    _failures: FailureLimits = attrs.field(factory=FailureLimits, init=False)
+    _failures: FailureLimits = attrs.field(init=False)
     _listener: Listener = attrs.field(init=False)
     _clients: set[ClientConnection] = attrs.field(factory=set, init=False)
     _connections: set[HttpConnection] = attrs.field(factory=set, init=False)
@@ -57,6 +57,7 @@ class Endpoint:
     """Set when the last of those ends; made anew for whoever waits then."""
 
     def __attrs_post_init__(self) -> None:
+        self._failures = FailureLimits(self.config.endpoint.failures_per_peer)
         most = self.config.endpoint.max_connections
         self._listener = Listener(self.listeners, most, self._serve)
 

@@ -11,8 +11,6 @@ from collections import OrderedDict
 
 import attrs
 
-FAILURES = 10
-"""At once, before a peer must wait; then one more each `FORGIVEN_EVERY_S`."""
 FORGIVEN_EVERY_S = 6.0
 PEERS_REMEMBERED = 10_000
 """So that a flood from many addresses cannot fill the memory."""
@@ -20,8 +18,10 @@ PEERS_REMEMBERED = 10_000
 
 @attrs.define(eq=False)
 class FailureLimits:
-    """Of all peers that failed lately."""
+    """Of all peers that failed lately. ``allowed``: at once, before a peer must wait; then one more
+    each `FORGIVEN_EVERY_S`."""
 
+    allowed: int = 10
     _failed: OrderedDict[str, tuple[float, float]] = attrs.field(factory=OrderedDict)
     """For each peer how many failures count against it, and when that was so."""
 
@@ -34,7 +34,7 @@ class FailureLimits:
 
     def wait_s(self, peer: str, *, now: float) -> float:
         """How long it must wait before its next attempt; 0 when it need not."""
-        surplus = self._level(peer, now) + 1 - FAILURES
+        surplus = self._level(peer, now) + 1 - self.allowed
         return max(0.0, surplus * FORGIVEN_EVERY_S)
 
     def _level(self, peer: str, now: float) -> float:

@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from pyrepl3 import __version__
-from pyrepl3.endpoint.asgi import Application
+from pyrepl3.endpoint.asgi import Application, Message, Receive, Scope, Send
 from pyrepl3.errors import PyreplError
 from pyrepl3.rest import (
     execution_routes,
@@ -30,7 +30,35 @@ OPEN_PATHS = service_routes.OPEN_PATHS
 
 def make_application(service: Service) -> Application:
     """An ASGI application, for requests that have been let in."""
-    return cast(Application, litestar_of(service))
+    application = cast(Application, litestar_of(service))
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "OPTIONS":
+            await _tell_methods(application, scope, receive, send)
+        else:
+            await application(scope, receive, send)
+
+    return answer
+
+
+async def _tell_methods(
+    application: Application, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """What may be done there: what a method is told that is nowhere. The framework by itself names
+    the methods of the handler alone that it was given first."""
+    is_known = False
+
+    async def relay(message: Message) -> None:
+        nonlocal is_known
+        if message["type"] == "http.response.start" and message["status"] == 405:
+            is_known = True
+            headers = [pair for pair in message["headers"] if pair[0] == b"allow"]
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif not is_known:
+            await send(message)
+
+    await application({**scope, "method": "TRACE"}, receive, relay)
 
 
 def litestar_of(service: Service) -> Litestar:

@@ -20,7 +20,7 @@ from pyrepl3.rest.call import Call, Streamed, answered
 from pyrepl3.rest.event_stream import EventStream, StreamForm, wanted_form
 from pyrepl3.rest.following import Event, Following, find_execution
 from pyrepl3.rest.outcomes import Fold, forgotten
-from pyrepl3.rest.parameters import ExecutionPath, Key, SessionPath, Since, WaitS
+from pyrepl3.rest.parameters import DAY_S, ExecutionPath, Key, SessionPath, Since, WaitS
 from pyrepl3.rest.session_routes import REQUEST_ID, resumed
 from pyrepl3.wire import client_requests as wire
 from pyrepl3.wire.client_codec import bad_message
@@ -36,7 +36,7 @@ ID_BYTES = 12
     opt={"body": bodies.ExecutionWish, "stream": True, "later": True},
 )
 async def execute(
-    request: Call, session: SessionPath, key: Key = None, wait_s: WaitS = None
+    request: Call, session: SessionPath, key: Key = None, wait_s: WaitS = DAY_S
 ) -> Any:
     """Run code.
 
@@ -48,7 +48,7 @@ async def execute(
     accepted = await submit(opened, wish, _id(key))
     form = wanted_form(request.headers.get("accept", ""))
     if form is not None:
-        produce = partial(follow, opened, accepted.execution, accepted.since)
+        produce = partial(follow, opened, accepted.execution, accepted.since, None)
         return Streamed(EventStream(form, produce))
     fold = await outcome_of(opened, accepted, wait_s=wait_s)
     if fold is not None:
@@ -73,9 +73,9 @@ async def follow_execution(
     """Follow an execution to its end, as NDJSON or server-sent events."""
     opened = await request.find(session)
     info = await find_execution(opened, execution)
-    begin = max(info.since, resumed(request, since))
+    begin = min(max(info.since, resumed(request, since)), opened.journal.last_seq)
     form = wanted_form(request.headers.get("accept", "")) or StreamForm.NDJSON
-    return Streamed(EventStream(form, partial(follow, opened, execution, begin)))
+    return Streamed(EventStream(form, partial(follow, opened, execution, begin, info.last_seq)))
 
 
 async def submit(opened: Opened, wish: bodies.ExecutionWish, execution: str) -> Accepted:
@@ -90,14 +90,18 @@ async def submit(opened: Opened, wish: bodies.ExecutionWish, execution: str) -> 
 
 
 async def follow(
-    opened: Opened, execution: str, since: int, tell: Callable[[Event], Awaitable[None]]
+    opened: Opened,
+    execution: str,
+    since: int,
+    until: int | None,
+    tell: Callable[[Event], Awaitable[None]],
 ) -> None:
-    """Tell all of it, to its end."""
-    await Following(opened, since, tell, execution).run()
+    """Tell all of it, to its end; ``until`` is the number of that, where it is known."""
+    await Following(opened, since, tell, execution, until).run()
 
 
 async def outcome_of(
-    opened: Opened, accepted: Accepted, *, wait_s: float | None = None
+    opened: Opened, accepted: Accepted, *, wait_s: float = math.inf
 ) -> Fold | None:
     """What came of it; None where that takes longer."""
     fold = Fold(accepted.execution)
@@ -107,9 +111,9 @@ async def outcome_of(
             fold.miss()
         fold.add(event)
 
-    with trio.move_on_after(math.inf if wait_s is None else wait_s):
-        await follow(opened, accepted.execution, accepted.since, tell)
-    if fold.terminal is None and wait_s is None:
+    with trio.move_on_after(wait_s) as scope:
+        await follow(opened, accepted.execution, accepted.since, None, tell)
+    if fold.terminal is None and not scope.cancelled_caught:
         fold.add(forgotten(opened.session, accepted.execution, opened.journal.last_seq))
     return None if fold.terminal is None else fold
 

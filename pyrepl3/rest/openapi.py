@@ -20,6 +20,7 @@ from litestar.handlers import HTTPRouteHandler
 from pyrepl3 import __version__
 from pyrepl3.endpoint.problems import PROBLEM_JSON
 from pyrepl3.rest import bodies
+from pyrepl3.rest.parameters import SCHEMAS
 
 VERSION = "3.1.0"
 DESCRIPTION = (
@@ -83,6 +84,9 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
     operation["summary"], _, more = described.partition("\n")
     operation["summary"] = operation["summary"].rstrip(".")
     operation["description"] = " ".join(more.split()) or operation["summary"]
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] in SCHEMAS:
+            parameter["schema"] = dict(SCHEMAS[parameter["name"]])
     body = handler.opt.get("body")
     if body is not None:
         operation["requestBody"] = {
@@ -101,7 +105,7 @@ def _complete(operation: dict[str, Any], handler: HTTPRouteHandler) -> None:
 def _complete_special(operation: dict[str, Any], opt: Mapping[str, Any]) -> None:
     responses = operation["responses"]
     if opt.get("upload"):
-        operation["requestBody"] = {"required": True, "content": _BINARY}
+        operation["requestBody"] = {"required": False, "content": _BINARY}
         for name in ("Repr-Digest", "Content-Digest"):
             operation.setdefault("parameters", []).append(
                 {

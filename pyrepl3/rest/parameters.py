@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
@@ -19,11 +20,11 @@ FilePath = Annotated[
 Since = Annotated[int, QueryParameter(ge=0, description="Events from behind that number on.")]
 Follow = Annotated[bool, QueryParameter(description="Whether to wait for what comes.")]
 WaitS = Annotated[
-    float | None,
+    float,
     QueryParameter(
         ge=0,
         le=DAY_S,
-        description="How long to wait for its end, in seconds; then 202. Left out: for ever.",
+        description="How long to wait for its end, in seconds; then 202. Left out: a day.",
     ),
 ]
 Key = Annotated[
@@ -36,3 +37,14 @@ Key = Annotated[
         description="Its id: sent again under the same one, it runs once.",
     ),
 ]
+
+SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "Idempotency-Key": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": NAME_CHARACTERS,
+        "pattern": PRINTABLE,
+    },
+}
+"""Of those that are null where they are left out: the framework describes that, too, which nobody
+can send, and none of their bounds."""

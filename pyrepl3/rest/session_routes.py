@@ -121,13 +121,13 @@ async def answer_input(request: Call, session: SessionPath) -> Response[bodies.I
 
 @get("/sessions/{session:str}/events", tags=TAGS, opt={"stream": True})
 async def follow_session(
-    request: Call, session: SessionPath, since: Since = 0, follow: Follow = True
+    request: Call, session: SessionPath, since: Since = 0, follow: Follow = False
 ) -> Response[Any]:
     """Read a session's events, as NDJSON or server-sent events."""
     opened = await request.find(session)
-    since = resumed(request, since)
-    until = None if follow else opened.journal.last_seq
+    since = min(resumed(request, since), opened.journal.last_seq)
     form = wanted_form(request.headers.get("accept", "")) or StreamForm.NDJSON
+    until = None if follow else opened.journal.last_seq
     return Streamed(EventStream(form, partial(_follow, opened, since, until)))
 
 

@@ -23,7 +23,9 @@ METADATA_ENTRIES = 64
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS, pattern=r"\A[!-~]+\Z")]
 """Printable ASCII without spaces: it stands in logs, headers and paths as it is."""
 RequestId = Name | Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0.001)]
+"""As everywhere in the configuration."""
+Count = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
 Seq = Annotated[int, msgspec.Meta(ge=0)]
 OnDisconnect = Literal["continue", "interrupt"]
 Metadata = Annotated[dict[str, Any], msgspec.Meta(max_length=METADATA_ENTRIES)]
@@ -33,12 +35,12 @@ Metadata = Annotated[dict[str, Any], msgspec.Meta(max_length=METADATA_ENTRIES)]
 class LimitsWish:
     """Limits of one session, each within its template's; what is left out is the template's."""
 
-    memory_bytes: int | None = None
+    memory_bytes: Annotated[int, msgspec.Meta(ge=32 * 2**20)] | None = None
     execution_timeout_s: Seconds | None = None
-    output_bytes: int | None = None
-    open_files: int | None = None
-    queued_executions: int | None = None
-    code_bytes: int | None = None
+    output_bytes: Count | None = None
+    open_files: Annotated[int, msgspec.Meta(ge=16)] | None = None
+    queued_executions: Count | None = None
+    code_bytes: Annotated[int, msgspec.Meta(ge=1, le=8 * 2**20)] | None = None
 
 
 @attrs.frozen(kw_only=True)

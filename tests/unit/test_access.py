@@ -8,7 +8,6 @@ import pytest
 
 from pyrepl3.endpoint.access import AccessRules, Head, Principal, Tokens, admit
 from pyrepl3.endpoint.failures import (
-    FAILURES,
     FORGIVEN_EVERY_S,
     PEERS_REMEMBERED,
     FailureLimits,
@@ -142,7 +141,7 @@ def test_tokens_are_not_shown() -> None:
 
 def test_after_some_failures_a_peer_waits_and_others_do_not() -> None:
     limits = FailureLimits()
-    for _ in range(FAILURES):
+    for _ in range(FailureLimits().allowed):
         assert limits.wait_s("a", now=5.0) == 0
         limits.failed("a", now=5.0)
 
@@ -156,7 +155,7 @@ def test_after_some_failures_a_peer_waits_and_others_do_not() -> None:
 def test_of_very_many_peers_the_latest_are_remembered() -> None:
     limits = FailureLimits()
     for number in range(PEERS_REMEMBERED + 1):
-        for _ in range(FAILURES):
+        for _ in range(FailureLimits().allowed):
             limits.failed(str(number), now=0.0)
 
     assert limits.wait_s("0", now=0.0) == 0
