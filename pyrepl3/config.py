@@ -349,6 +349,11 @@ class EndpointConfig:
     path_prefix: str = attrs.field(default="", converter=_prefix)
     """Where a proxy has it, as `/python`: left in front of a path or not, both are understood."""
     max_connections: int = attrs.field(default=1000, validator=_count)
+    max_connections_per_principal: int = attrs.field(default=200, validator=_count)
+    """Where a token file gives a principal no bound of its own."""
+    max_strangers_per_peer: int = attrs.field(default=100, validator=_count)
+    """Connections from one address on which nobody has authorized themselves yet. Of more, the one
+    that has waited longest is closed: idle sockets cannot keep anybody else out."""
     upload_bytes: int = attrs.field(default=2**30, validator=_bytes)
     """Of one file that is written over REST."""
     failures_per_peer: int = attrs.field(default=10, validator=_count)

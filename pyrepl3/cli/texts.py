@@ -68,6 +68,7 @@ Who:
                              token = "..."            32 characters or more
                              role = "user"            or "admin"
                              max_sessions = 10        at a time
+                             max_connections = 20     at a time
   --token-fd N             read that from this descriptor instead
 
 Sessions:

@@ -32,6 +32,8 @@ class Principal:
     role: Role = "user"
     max_sessions: int | None = None
     """None: as many as the pool has."""
+    max_connections: int | None = None
+    """None: as many as any principal."""
 
 
 @attrs.frozen(repr=False)

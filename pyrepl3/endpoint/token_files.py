@@ -8,6 +8,7 @@ TOML:
     token = "..."
     role = "admin"          # or "user", which is the default
     max_sessions = 10       # left out: as many as the pool has
+    max_connections = 20    # left out: EndpointConfig.max_connections_per_principal
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ LEAST_CHARACTERS = 32
 FILE_BYTES = 2**20
 OWNER_ONLY = 0o600
 OTHERS = 0o077
+QUOTAS = ("max_sessions", "max_connections")
+"""Of a principal; each is a field of `Principal`."""
 OWNER = Principal(name="owner", role="admin")
 """Whose a file's only token is."""
 
@@ -111,18 +114,20 @@ def _principal(path: Path | None, name: str, fields: Any) -> tuple[str, Principa
     where = f"[principals.{name}]"
     if not isinstance(fields, dict) or not isinstance(fields.get("token"), str):
         raise _invalid(path, f"{where} has no token", 'Add token = "..."')
-    if unknown := fields.keys() - {"token", "role", "max_sessions"}:
+    if unknown := fields.keys() - {"token", "role", *QUOTAS}:
         raise _invalid(
             path,
             f"{where} has a {min(unknown)!r}, which means nothing",
-            "token, role and max_sessions may be there",
+            f"token, role, {' and '.join(QUOTAS)} may be there",
         )
-    role, most = fields.get("role", "user"), fields.get("max_sessions")
+    role = fields.get("role", "user")
     if role not in ("user", "admin"):
         raise _invalid(path, f"{where} has the role {role!r}", "Give user or admin")
-    if most is not None and (type(most) is not int or most < 1):
-        raise _invalid(path, f"{where} has max_sessions = {most!r}", "Give a whole number from 1")
-    return _checked(path, fields["token"]), Principal(name=name, role=role, max_sessions=most)
+    quotas = {quota: fields.get(quota) for quota in QUOTAS}
+    for quota, most in quotas.items():
+        if most is not None and (type(most) is not int or most < 1):
+            raise _invalid(path, f"{where} has {quota} = {most!r}", "Give a whole number from 1")
+    return _checked(path, fields["token"]), Principal(name=name, role=role, **quotas)
 
 
 def _checked(path: Path | None, token: str) -> str:

@@ -81,11 +81,12 @@ def test_several_principals_have_tokens_roles_and_quotas() -> None:
         [principals.bob]
         token = "{OTHER}"
         max_sessions = 3
+        max_connections = 5
     """
 
     assert parse(text) == [
         (TOKEN, Principal(name="ada", role="admin")),
-        (OTHER, Principal(name="bob", max_sessions=3)),
+        (OTHER, Principal(name="bob", max_sessions=3, max_connections=5)),
     ]
 
 
@@ -108,6 +109,7 @@ def test_a_token_in_base64_is_no_toml() -> None:
         (f"[principals.a]\ntoken = '{TOKEN}'\nrole = 'king'", "the role 'king'"),
         (f"[principals.a]\ntoken = '{TOKEN}'\nmax_sessions = 0", "max_sessions = 0"),
         (f"[principals.a]\ntoken = '{TOKEN}'\nmax_sessions = true", "max_sessions = True"),
+        (f"[principals.a]\ntoken = '{TOKEN}'\nmax_connections = -1", "max_connections = -1"),
         (f"[principals.a]\ntoken = '{TOKEN}'\nquota = 1", "a 'quota', which means nothing"),
         ("[principals.a]\ntoken = 'short'", "fewer than 32"),
         (
