@@ -53,8 +53,8 @@ class Host:
     _principals: dict[str, str] = attrs.field(factory=dict, init=False)
     _opening: Counter[str] = attrs.field(factory=Counter, init=False)
     """Of each principal how many sessions it is getting."""
-    _names: set[tuple[str, str]] = attrs.field(factory=set, init=False)
-    """Principals, and the names of sessions that they are getting."""
+    _names: dict[tuple[str, str], trio.Event] = attrs.field(factory=dict, init=False)
+    """Principals and the names of sessions that they are getting; set when that is settled."""
     _kept: OrderedDict[str, trio.CancelScope] = attrs.field(factory=OrderedDict, init=False)
     """Sessions that have ended and can still be read, the longest ended first."""
     _is_drained: bool = attrs.field(default=False, init=False)
@@ -167,6 +167,7 @@ class Host:
             raise refusals.service_ending()
         request = message.request
         limits = self._limits(request)
+        await self._wait_settled(message.principal, request.name)
         with (
             self._counted(message.principal, message.at_most),
             self._reserved(message.principal, request.name),
@@ -209,20 +210,34 @@ class Host:
             for hosted in self._sessions.values()
         )
 
+    async def _wait_settled(self, principal: str, name: str | None) -> None:
+        """Until nobody is getting a session of that name.
+
+        Whether it comes to be is not known before: who asked for it may have gone, and asks again
+        on another connection. Refused, it would look for a session that there never was.
+        """
+        while name is not None and (principal, name) in self._names:
+            await self._names[principal, name].wait()
+
     @contextmanager
     def _reserved(self, principal: str, name: str | None) -> Iterator[None]:
-        """Nobody else gets a session of that name meanwhile. Raises IdConflict."""
+        """Nobody else gets a session of that name meanwhile. Raises IdConflict.
+
+        From `_wait_settled` to here, and from here to the session's place in the directory, nobody
+        else runs.
+        """
         if name is None:
             yield
             return
         hosted = self._named(principal, name)
-        if (principal, name) in self._names or (hosted and hosted.standing == "open"):
+        if hosted is not None and hosted.standing == "open":
             raise refusals.name_taken(name)
-        self._names.add((principal, name))
+        settled = self._names[principal, name] = trio.Event()
         try:
             yield
         finally:
-            self._names.remove((principal, name))
+            del self._names[principal, name]
+            settled.set()
 
     async def _keep(self, hosted: HostedSession) -> None:
         """Until it was kept for long enough, or there are too many."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -363,6 +364,42 @@ async def test_two_who_ask_for_one_name_at_once_get_one_session(desk: Desk) -> N
         nursery.start_soon(one)
 
     assert results.count("ID_CONFLICT") == 1
+
+
+async def test_a_name_is_free_again_when_who_asked_has_gone_before_the_session_came(
+    desk: Desk,
+) -> None:
+    """As where a connection is lost, and its client asks again on the next one."""
+    blocking = [await desk.open() for _ in range(2)]
+    outcomes: list[Opened] = []
+
+    async def ask_again() -> None:
+        outcomes.append(await desk.open(name="mine", acquire_timeout_s=20.0))
+
+    async with trio.open_nursery() as nursery:
+        with trio.move_on_after(0.05):
+            await desk.open(name="mine", acquire_timeout_s=20.0)
+        nursery.start_soon(ask_again)
+        await trio.testing.wait_all_tasks_blocked()
+        await close(blocking[0])
+    (opened,) = outcomes
+
+    assert (await desk.find("mine")).session == opened.session
+    assert (await submit(opened, "6 * 7")).position == 0
+    assert [each.name for each in await desk.list() if each.standing == "open"] == [None, "mine"]
+
+
+async def test_who_waits_for_a_name_may_give_up_too(desk: Desk) -> None:
+    """Cancelled while it waits, it leaves the name as it was."""
+    blocking = [await desk.open() for _ in range(2)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(desk.open, name="mine", acquire_timeout_s=20.0))
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.move_on_after(0.05):
+            await desk.open(name="mine", acquire_timeout_s=20.0)
+        await close(blocking[0])
+    with pytest.raises(IdConflict):
+        await desk.open(name="mine")
 
 
 async def test_what_the_pool_refuses_is_refused(desk: Desk) -> None:
