@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from pyrepl3.hosting.hosting_messages import Attached, Detached, Opened
+from pyrepl3.journal.journal import Batch
 from pyrepl3.journal.journal_state import Entry, Stretch
 
 DETACH_S = 5.0
@@ -20,30 +21,76 @@ DETACH_S = 5.0
 
 @attrs.define(eq=False)
 class Attachment:
-    """From an event on, until it is detached or the session's journal has ended."""
+    """From an event on, until it is detached or the session's journal has ended.
+
+    What a client asks for later on that lies before that event is sent too, each event once.
+    """
 
     opened: Opened
     since: int
     send_entry: Callable[[Entry], Awaitable[None]]
     send_gap: Callable[[str, Stretch], Awaitable[None]]
+    _begin: int = attrs.field(
+        default=attrs.Factory(lambda self: self.since, takes_self=True), init=False
+    )
+    """Of all that is behind it, nothing is sent again."""
+    _wanted: int = attrs.field(
+        default=attrs.Factory(lambda self: self.since, takes_self=True), init=False
+    )
+    """Where it is to begin: before `_begin` when something earlier is still to be sent."""
+    _waits: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    """Of the wait for what comes next."""
     _is_counted: bool = attrs.field(default=False, init=False)
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    is_over: bool = attrs.field(default=False, init=False)
+    """Whether it sends nothing any more: whoever wants earlier events needs another one."""
 
     async def run(self) -> None:
         """Send what comes, until there is nothing more to come."""
         with self.scope:
             try:
                 await self._attach()
-                while (batch := await self.opened.journal.read(self.since)) is not None:
-                    if batch.gap is not None:
-                        await self.send_gap(self.opened.session, batch.gap)
-                        self.since = batch.gap.last
-                    for entry in batch.entries:
-                        await self.send_entry(entry)
-                        self.since = entry.seq
+                while await self._send_next():
+                    pass
             finally:
+                self.is_over = True
                 if self._is_counted:
                     await self._detach()  # noqa: ASYNC102  # shielded and bounded inside
+
+    def reach_back(self, since: int) -> None:
+        """Send the events from behind ``since`` on too, but for those that it sends anyway."""
+        if since < self._wanted:
+            self._wanted = since
+            self._waits.cancel()
+
+    async def _send_next(self) -> bool:
+        """What comes next. False when there is nothing more to come."""
+        if self._wanted < self._begin:
+            await self._send_earlier()
+        batch: Batch | None = None
+        with trio.CancelScope() as self._waits:
+            batch = await self.opened.journal.read(self.since)
+        if batch is None:
+            return self._wanted < self._begin
+        if batch.gap is not None:
+            await self.send_gap(self.opened.session, batch.gap)
+            self.since = batch.gap.last
+        for entry in batch.entries:
+            await self.send_entry(entry)
+            self.since = entry.seq
+        return True
+
+    async def _send_earlier(self) -> None:
+        place, end = self._wanted, self._begin
+        self._begin = place
+        while place < end and (batch := await self.opened.journal.read(place)) is not None:
+            if batch.gap is not None:
+                place = min(batch.gap.last, end)
+                await self.send_gap(self.opened.session, attrs.evolve(batch.gap, last=place))
+            for entry in batch.entries:
+                if entry.seq <= end:
+                    await self.send_entry(entry)
+                place = entry.seq
 
     async def _attach(self) -> None:
         try:

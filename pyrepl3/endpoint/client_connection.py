@@ -150,10 +150,13 @@ class ClientConnection:
     def _attach(
         self, opened: Opened, since: int, requests: ClientRequests, nursery: trio.Nursery
     ) -> None:
-        if opened.session not in self._attachments:
-            attachment = Attachment(opened, since, self._send_entry, self._send_gap)
-            self._attachments[opened.session] = attachment
-            nursery.start_soon(self._follow, attachment, requests)
+        attachment = self._attachments.get(opened.session)
+        if attachment is not None and not attachment.is_over:
+            attachment.reach_back(since)
+            return
+        attachment = Attachment(opened, since, self._send_entry, self._send_gap)
+        self._attachments[opened.session] = attachment
+        nursery.start_soon(self._follow, attachment, requests)
 
     def _detach(self, session: str) -> None:
         attachment = self._forget(session)

@@ -48,7 +48,7 @@ Finish = Callable[[], Awaitable[Fields]]
 @attrs.define(eq=False)
 class ClientRequests:
     """Those of one client. ``attach`` has a session's events sent to it from behind a number on,
-    if they are not sent already; ``detach`` ends that."""
+    but for those that are sent already; ``detach`` ends that."""
 
     principal: Principal
     host: Address[HostMessage]

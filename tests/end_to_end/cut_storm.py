@@ -28,9 +28,9 @@ from .cutting_proxy import CuttingProxy, cutting_proxy
 from .serve_driver import Serving, serving
 from .storm_books import Books, Piece, random_piece
 
-CUT_EVERY_S = 0.15
+CUT_EVERY_S = 0.1
 """On average, one of the connections that there are."""
-CUTS_AT_BYTES = 0.01
+CUTS_AT_BYTES = 0.04
 """How likely each piece that passes is cut in its middle."""
 PIECES_A_SESSION = 12
 AT_ONCE = 3
