@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import trio
@@ -44,10 +44,13 @@ from pyrepl3.wire import client_requests as wire
 from pyrepl3.wire.client_codec import encode_msgpack
 from pyrepl3.wire.client_events import as_map
 
+T = TypeVar("T")
+
 HOSTED_MAILBOX = 16
 """Room for what one connection sends at once; beyond it the connection waits."""
 INPUTS_REMEMBERED = 1000
-"""Answered input requests of which a second answer is told that it is one."""
+"""Requests for input that wait, and as many answered ones, of which a second answer is told that it
+is one."""
 
 
 @attrs.define(eq=False)
@@ -71,8 +74,10 @@ class HostedSession:
     cause: str = attrs.field(default="", init=False)
     """Why its process ended, if it did by itself."""
     _executions: Executions = attrs.field(factory=Executions, init=False)
-    _inputs: dict[str, InputRequested | None] = attrs.field(factory=dict, init=False)
-    """Those that wait, and None for those that have their answer."""
+    _inputs: dict[str, InputRequested] = attrs.field(factory=dict, init=False)
+    """Those that wait for their answer."""
+    _answered: dict[str, None] = attrs.field(factory=dict, init=False)
+    """Those that have it, the oldest first."""
     _attached: int = attrs.field(default=0, init=False)
     _opened_at: float = attrs.field(factory=time.time, init=False)
     _last_used_at: float = attrs.field(factory=time.time, init=False)
@@ -198,11 +203,11 @@ class HostedSession:
 
     async def _respond(self, message: Respond) -> None:
         with message.reply as reply:
-            asked = self._inputs.get(message.input)
+            asked = self._inputs.pop(message.input, None)
             try:
                 if asked is None:
-                    raise refusals.no_input(message.input, answered=message.input in self._inputs)
-                self._inputs[message.input] = None
+                    raise refusals.no_input(message.input, answered=message.input in self._answered)
+                _remember(self._answered, message.input, None)
                 await asked.respond(message.data)
             except PyreplError as error:
                 reply.fail(error)
@@ -283,12 +288,13 @@ class HostedSession:
         if isinstance(event, Started):
             record.started = True
         elif isinstance(event, InputRequested):
-            self._inputs[event.input] = event
-            if len(self._inputs) > INPUTS_REMEMBERED:
-                del self._inputs[next(iter(self._inputs))]
+            _remember(self._inputs, event.input, event)
         elif isinstance(event, Result | Error):
             self._executions.end(record, seq=seq)
             self._executions.forget_before(self.journal.oldest_seq)
+            # Nobody waits for those any more: their execution was interrupted, say.
+            for number in [n for n, e in self._inputs.items() if e.execution == record.execution]:
+                del self._inputs[number]
             self._rest()
             self._close_if_drained()
 
@@ -360,3 +366,10 @@ class HostedSession:
             last_seq=self.journal.last_seq,
             metadata=self.request.metadata,
         )
+
+
+def _remember(inputs: dict[str, T], number: str, what: T) -> None:
+    """One more, and the oldest no longer where there are very many."""
+    inputs[number] = what
+    if len(inputs) > INPUTS_REMEMBERED:
+        del inputs[next(iter(inputs))]

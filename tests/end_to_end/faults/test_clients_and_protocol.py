@@ -17,7 +17,8 @@ from pyrepl3.endpoint.http_connection import HEAD_BYTES
 from pyrepl3.endpoint.web_socket import FRAGMENTS, MESSAGE_BYTES
 from pyrepl3.serving import Served
 
-from ..websocket_driver import MSGPACK, TOKEN, Client, connect, serve
+from ..raw_websocket import answer, frame, upgrade
+from ..websocket_driver import MSGPACK, Client, connect, serve
 
 
 @pytest.fixture
@@ -29,19 +30,6 @@ async def served() -> AsyncIterator[Served]:
             session = (await client.ask("open_session"))["session"]
             with trio.fail_after(1):
                 assert (await client.run(session, "6 * 7", "canary"))["value"] == 42
-
-
-def frame(opcode: int, payload: bytes, *, last: bool = True) -> bytes:
-    """A client's frame, masked with zeros."""
-    first = (0x80 if last else 0) | opcode
-    size = len(payload)
-    if size < 126:
-        head = struct.pack("!BB", first, 0x80 | size)
-    elif size < 2**16:
-        head = struct.pack("!BBH", first, 0x80 | 126, size)
-    else:
-        head = struct.pack("!BBQ", first, 0x80 | 127, size)
-    return head + b"\0\0\0\0" + payload
 
 
 async def closed_with(client: Client) -> int:
@@ -241,43 +229,6 @@ async def test_a_client_that_answers_pings_may_be_silent() -> None:
 
 
 # --- before the upgrade -------------------------------------------------------------------------
-
-
-def upgrade(
-    served: Served,
-    *,
-    token: str | None = TOKEN,
-    host: str | None = None,
-    origin: str | None = None,
-    protocol: str | None = None,
-    path: str = "/v1/ws",
-) -> bytes:
-    lines = [
-        f"GET {path} HTTP/1.1",
-        f"Host: {host or f'{served.host}:{served.port}'}",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        "Sec-WebSocket-Version: 13",
-    ]
-    if token is not None:
-        lines.append(f"Authorization: Bearer {token}")
-    if origin is not None:
-        lines.append(f"Origin: {origin}")
-    if protocol is not None:
-        lines.append(f"Sec-WebSocket-Protocol: {protocol}")
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-async def answer(served: Served, request: bytes) -> bytes:
-    """All that comes until the other side has closed."""
-    received = b""
-    with trio.fail_after(10):
-        async with await trio.open_tcp_stream(served.host, served.port) as stream:
-            await stream.send_all(request)
-            async for data in stream:
-                received += data
-    return received
 
 
 async def handshake(served: Served, **fields: str | None) -> tuple[int, dict[str, object]]:
