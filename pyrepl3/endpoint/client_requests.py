@@ -99,7 +99,8 @@ class ClientRequests:
     async def _attach(self, request: wire.Attach) -> Finish:
         opened = await self._session(request.session)
         journal = opened.journal
-        since = journal.last_seq if request.since is None else request.since
+        # What is still to come, somebody cannot have: it is of another session, or of no one's.
+        since = min(journal.last_seq if request.since is None else request.since, journal.last_seq)
 
         async def finish() -> Fields:
             self.attach(opened, since)
