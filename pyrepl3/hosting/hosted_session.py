@@ -78,6 +78,8 @@ class HostedSession:
     """Those that wait for their answer."""
     _answered: dict[str, None] = attrs.field(factory=dict, init=False)
     """Those that have it, the oldest first."""
+    _all_ended: trio.Event = attrs.field(init=False)
+    """Set when all executions that were accepted up to now have their outcome in the journal."""
     _attached: int = attrs.field(default=0, init=False)
     _opened_at: float = attrs.field(factory=time.time, init=False)
     _last_used_at: float = attrs.field(factory=time.time, init=False)
@@ -88,6 +90,8 @@ class HostedSession:
     def __attrs_post_init__(self) -> None:
         self.address, self.inbox = open_mailbox(HOSTED_MAILBOX)
         self._alarm = Alarm(self._expire)
+        self._all_ended = trio.Event()
+        self._all_ended.set()
 
     async def run(self, work: trio.Nursery) -> None:
         """Serve until it is closed, has expired, or its process has ended.
@@ -167,7 +171,8 @@ class HostedSession:
             record = self._executions.accept(request, since=self.journal.last_seq)
             self._rest()
             reply.answer(self._accepted(record, again=False))
-            work.start_soon(self._follow, record, events)
+            before, self._all_ended = self._all_ended, trio.Event()
+            work.start_soon(self._follow, record, events, before, self._all_ended)
 
     def _accepted(self, record: Record, *, again: bool) -> Accepted:
         position = 0
@@ -272,16 +277,26 @@ class HostedSession:
 
     # --- events ---------------------------------------------------------------------------------
 
-    async def _follow(self, record: Record, events: EventReceiver) -> None:
-        """Everything that one execution tells goes into the journal, its terminal event last."""
+    async def _follow(
+        self, record: Record, events: EventReceiver, before: trio.Event, ended: trio.Event
+    ) -> None:
+        """Everything that one execution tells goes into the journal, its terminal event last.
+
+        It begins there when all ``before`` it have ended there: they have ended by then, but the
+        tasks that write run in any order. What was dropped from the queue has no beginning.
+        """
         with events:
             async for event in events:
                 if isinstance(event, Refused):
                     event = refusals.as_outcome(record.execution, event.error)
+                elif isinstance(event, Started):
+                    await before.wait()
                 self._note(record, event)
                 await self.journal.make_room()
         if not record.ended:
             self._note(record, refusals.outcome_unknown(record.execution))
+        await before.wait()
+        ended.set()
 
     def _note(self, record: Record, event: Event) -> None:
         seq = self._append(as_map(event))

@@ -322,6 +322,39 @@ async def test_when_the_last_client_leaves_executions_go_on_or_end_as_it_asked(
         assert [end["code"] for end in ends] == ["INTERRUPTED", "INTERRUPTED"]
 
 
+async def test_the_events_of_two_executions_do_not_mingle(desk: Desk) -> None:
+    """However fast one comes behind the other: each begins when those before it have ended."""
+    opened = await desk.open()
+    names = [f"e{number}" for number in range(120)]
+    for first in range(0, len(names), 12):
+        for name in names[first : first + 12]:
+            await submit(opened, "print('up')", name)
+        await outcome(opened, names[first + 11])
+    await close(opened)
+
+    told = [(event["type"], event.get("execution")) for event in await all_of(opened)]
+    assert told[:-1] == [(kind, name) for name in names for kind in ("started", "output", "result")]
+
+
+async def test_what_is_dropped_from_the_queue_is_told_while_what_is_before_it_runs(
+    desk: Desk,
+) -> None:
+    opened = await desk.open()
+    for name, code in (("e1", "input()"), ("e2", "1"), ("e3", "1"), ("e4", "2")):
+        await submit(opened, code, name)
+    for name in ("e2", "e3"):
+        await interrupt(opened, name)
+    dropped = [await outcome(opened, name) for name in ("e2", "e3")]
+    asked = await first(opened, "input")
+    await ask(opened.address, lambda reply: Respond(asked["input"], "", reply))
+    await outcome(opened, "e4")
+    await close(opened)
+
+    told = [(event["type"], event.get("execution")) for event in await all_of(opened)]
+    assert [each["code"] for each in dropped] == ["INTERRUPTED"] * 2
+    assert told[-4:-1] == [("result", "e1"), ("started", "e4"), ("result", "e4")]
+
+
 # --- whose it is --------------------------------------------------------------------------------
 
 

@@ -92,6 +92,13 @@ def check_outcomes(events: Iterable[Message]) -> None:
     for execution in seen:
         own = [event for event in events if event.get("execution") == execution]
         assert own[-1]["type"] in TERMINAL
+    running = None
+    for event in events:
+        if event["type"] == "started":
+            assert running is None, f"{event['execution']} began before {running} had ended"
+            running = event["execution"]
+        elif event["type"] in TERMINAL and event["execution"] == running:
+            running = None
 
 
 def check_order(events: Iterable[Message], *, since: int) -> int:
