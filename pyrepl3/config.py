@@ -164,13 +164,17 @@ def _check_environment(instance: object, attribute: attrs.Attribute[Any], value:
         raise _invalid("Template.env", value, "it maps names to values", "Give a dict of strings")
     for name, text in value.items():
         if not isinstance(name, str) or not isinstance(text, str):
-            raise _invalid(
-                f"Template.env[{name!r}]", text, "names and values are strings", "Give strings"
-            )
+            raise _invalid_variable(name, "names and values are strings", "Give strings")
         if not name or "=" in name or "\0" in name + text:
-            raise _invalid(
-                f"Template.env[{name!r}]", text, "no variable can have this", "Change it"
-            )
+            raise _invalid_variable(name, "no variable can have this", "Change it")
+
+
+def _invalid_variable(name: object, why: str, how: str) -> ConfigInvalid:
+    """Its value is not repeated: variables hold secrets, and errors stand in logs."""
+    field = f"Template.env[{name!r}]"
+    return ConfigInvalid(
+        what=f"{field} is not possible", why=why, how=how, details={"field": field}
+    )
 
 
 def _path_text(value: Any) -> Any:
