@@ -4,6 +4,9 @@ Pure: host, origin and token in, a principal or a refusal out. Must not know whe
 nor how a request arrives. In this order: a page of another site that had its name resolved to us
 (DNS rebinding) is told so by its Host, a page of another site by its Origin, a stranger by the
 missing token; and none of them anything else.
+
+A token is sent by whoever knows it. A cookie is sent by a browser whoever's page made it ask, so a
+request that comes by cookie must also show that it is of our own page's making.
 """
 
 from __future__ import annotations
@@ -20,6 +23,10 @@ from pyrepl3.errors import ForbiddenOrigin, MisdirectedHost, PyreplError, Unauth
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 """What a service on loopback is called, unless its configuration knows other names."""
+
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+"""Those that change nothing, so that it is harmless who had a browser ask; what is answered, other
+pages cannot read."""
 
 Role = Literal["user", "admin"]
 
@@ -79,18 +86,40 @@ class Head:
     origin: str | None
     authorization: str | None
     scheme: Literal["http", "https"] = "http"
+    method: str = "GET"
+    wants_websocket: bool = False
+    fetch_site: str | None = None
+    """`Sec-Fetch-Site`, which browsers set and no page can: where the page is that asks."""
 
 
-def admit(head: Head, rules: AccessRules) -> Principal:
-    """Whose request it is.
+def admit(head: Head, rules: AccessRules, signed_in: Principal | None = None) -> Principal:
+    """Whose request it is. ``signed_in``: whose cookie it has.
 
+    Where it has `Authorization`, that counts and nothing else.
     Raises MisdirectedHost, ForbiddenOrigin, Unauthorized.
     """
     check_site(head, rules)
-    principal = rules.tokens.owner(_bearer(head.authorization))
-    if principal is None:
-        raise _unauthorized()
-    return principal
+    if head.authorization is not None or signed_in is None:
+        principal = rules.tokens.owner(_bearer(head.authorization))
+        if principal is None:
+            raise _unauthorized()
+        return principal
+    if not _shows_its_page(head):
+        raise _from_nowhere()
+    return signed_in
+
+
+def _shows_its_page(head: Head) -> bool:
+    """Whether a request that a browser sent is known to be of a page that may use the service.
+
+    Its Origin, if there is one, was found to be that of such a page.
+    """
+    if head.origin is not None or head.fetch_site == "same-origin":
+        return True
+    if head.method not in SAFE_METHODS or head.wants_websocket:
+        return False
+    # None: an old browser, and not a page's doing where it says `none`: an address that was typed.
+    return head.fetch_site in (None, "none")
 
 
 def check_site(head: Head, rules: AccessRules) -> None:
@@ -145,6 +174,15 @@ def _forbidden_origin() -> PyreplError:
         what="pages of that origin may not use this service",
         why="the Origin header is neither its own nor one that it is configured with",
         how="Open the service's own page, or add it to EndpointConfig.allowed_origins",
+    )
+
+
+def _from_nowhere() -> PyreplError:
+    return ForbiddenOrigin(
+        what="this request may be another page's doing",
+        why="it comes by cookie, and neither Origin nor Sec-Fetch-Site shows that it is the "
+        "service's own page that asks",
+        how="Use the service's own page, or send 'Authorization: Bearer TOKEN'",
     )
 
 
