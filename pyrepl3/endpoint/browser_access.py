@@ -5,8 +5,8 @@ cookie is written and found. Keeps digests alone, so that nothing that is stored
 Must not know how a request arrives, nor which page asks: `access.py` judges that first.
 
 A browser cannot send `Authorization` with a WebSocket, and a token in a URL would stand in logs and
-histories. So whoever has a token gets a code, the browser gives it back once, and has a cookie then:
-the exchange that device and login flows use (RFC 8628's user codes are of this kind).
+histories. So whoever has a token gets a code, the browser gives it back once, and has a cookie
+then. RFC 8628's user codes are of this kind.
 """
 
 from __future__ import annotations

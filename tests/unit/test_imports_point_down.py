@@ -57,6 +57,7 @@ PURE = [
 
 IMPURE = {"trio", "socket", "select", "subprocess", "time", "threading"}
 LAYERS = [
+    "console",
     "wire",
     "journal",
     "transport",
