@@ -14,6 +14,7 @@ export class Sessions {
   #connection;
   #notebooks = new Map();
   #infos = [];
+  #items = new Map();
   #shown = null;
   #asking = false;
   #isStale = false;
@@ -38,6 +39,7 @@ export class Sessions {
   clear() {
     this.#notebooks.clear();
     this.#infos = [];
+    this.#items.clear();
     this.#shown = null;
     byId("notebook").replaceChildren(WELCOME);
     byId("sessions").replaceChildren();
@@ -108,26 +110,33 @@ export class Sessions {
     if (info !== undefined) this.#show(named(info));
   }
 
+  /** Items stay who they are: one that is being clicked, or has the focus, is not replaced. */
   #showList() {
-    const hadFocus = document.activeElement?.dataset?.session;
     const items = this.#infos.map((info) => this.#item(info));
-    byId("sessions").replaceChildren(...items);
+    const list = byId("sessions");
+    if (items.length !== list.children.length || items.some((item, at) => item !== list.children[at])) {
+      const focused = document.activeElement;
+      list.replaceChildren(...items);
+      if (list.contains(focused)) focused.focus();
+    }
     byId("no-sessions").hidden = items.length > 0;
-    if (hadFocus) byId("sessions").querySelector(`[data-session="${CSS.escape(hadFocus)}"]`)?.focus();
   }
 
   #item(info) {
-    const { name } = named(info);
-    const button = element(
-      "button",
-      { type: "button", class: "session-item" },
-      element("span", { class: "session-name" }, name ?? info.session),
-      element("span", { class: `standing ${standingClass(info)}` }, standing(info)),
-    );
-    button.dataset.session = info.session;
-    if (info.session === this.#shown) button.setAttribute("aria-current", "true");
-    button.addEventListener("click", () => this.#show(named(info)));
-    return element("li", {}, button);
+    let item = this.#items.get(info.session);
+    if (item === undefined) {
+      item = element("li", {}, element("button", { type: "button", class: "session-item" }));
+      item.firstChild.append(element("span", { class: "session-name" }), element("span"));
+      item.firstChild.addEventListener("click", () => this.#show(named(info)));
+      this.#items.set(info.session, item);
+    }
+    const [name, state] = item.firstChild.children;
+    name.textContent = named(info).name ?? info.session;
+    state.textContent = standing(info);
+    state.className = `standing ${standingClass(info)}`;
+    if (info.session === this.#shown) item.firstChild.setAttribute("aria-current", "true");
+    else item.firstChild.removeAttribute("aria-current");
+    return item;
   }
 
   #showTemplates({ capabilities }) {
