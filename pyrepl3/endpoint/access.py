@@ -84,7 +84,7 @@ class Head:
 
     host: str | None
     origin: str | None
-    authorization: str | None
+    authorization: str | None = attrs.field(repr=False)
     scheme: Literal["http", "https"] = "http"
     method: str = "GET"
     wants_websocket: bool = False

@@ -19,6 +19,7 @@ PURE = [
     "pyrepl3/conformance/tlc_messages.py",
     "pyrepl3/endpoint/access.py",
     "pyrepl3/endpoint/browser_access.py",
+    "pyrepl3/endpoint/browser_requests.py",
     "pyrepl3/endpoint/connection_limits.py",
     "pyrepl3/endpoint/failures.py",
     "pyrepl3/endpoint/problems.py",
