@@ -13,14 +13,16 @@ import attrs
 
 from pyrepl3.cli.remote_arguments import (
     RemoteCommand,
+    ShowConsole,
     ShowSessionHelp,
+    parse_console,
     parse_exec,
     parse_session,
 )
 from pyrepl3.cli.usage import UsageError, value_of, whole_number
 
 STANDARD_INPUT = "-"
-COMMANDS = ("run", "serve", "session", "exec", "doctor", "spec", "help")
+COMMANDS = ("run", "serve", "session", "exec", "console", "doctor", "spec", "help")
 RECORD = "--record-trace"
 SERVE = "pyrepl3 serve [--host HOST] [--port PORT] [--token-file FILE]; --help shows all"
 SPEC_CHECK = "pyrepl3 spec check TRACE... [--json] [--min-coverage PERCENT] [--keep DIR]"
@@ -126,6 +128,7 @@ Command = (
     | Serve
     | ShowServeHelp
     | RemoteCommand
+    | ShowConsole
     | ShowSessionHelp
     | Doctor
     | ShowSpecHelp
@@ -178,6 +181,8 @@ def _command(words: list[str]) -> Command:
         return parse_session(rest)
     if first == "exec":
         return parse_exec(rest)
+    if first == "console":
+        return parse_console(rest)
     if first == "doctor":
         return _doctor(rest)
     if first == "spec":

@@ -72,6 +72,11 @@ def _serve(command: arguments.Command) -> int:
             from pyrepl3.cli.texts import SESSION_HELP
 
             return _print(SESSION_HELP)
+        case remote_arguments.ShowConsole():
+            from pyrepl3.cli.console import show
+
+            gc.enable()
+            return show(command)
         case remote_arguments.Remote():
             from pyrepl3.cli.remote_commands import run as run_remotely
 

@@ -1,4 +1,4 @@
-"""The command line of what speaks to a running service: `pyrepl3 session …`, `pyrepl3 exec …`.
+"""The command line of what speaks to a running service: `pyrepl3 session …`, `exec …`, `console`.
 
 Pure. Must not know what becomes of it.
 """
@@ -17,6 +17,7 @@ SESSION = (
     "interrupt SESSION | close SESSION"
 )
 EXEC = "pyrepl3 exec SESSION -c CODE"
+CONSOLE = "pyrepl3 console [--open]"
 ACTIONS = ("create", "ls", "info", "logs", "interrupt", "close")
 
 
@@ -86,6 +87,13 @@ class Exec(Remote):
     code: str | None
 
 
+@attrs.frozen(kw_only=True)
+class ShowConsole(Remote):
+    """``console``; ``opens``: in the browser of this machine."""
+
+    opens: bool = False
+
+
 RemoteCommand = (
     SessionCreate | SessionList | SessionInfo | SessionLogs | SessionInterrupt | SessionClose | Exec
 )
@@ -96,7 +104,7 @@ _TEXTS = {
     "--name": "name",
     "--template": "template",
 }
-_FLAGS = {"--json": "as_json", "--follow": "follow", "-f": "follow"}
+_FLAGS = {"--json": "as_json", "--follow": "follow", "-f": "follow", "--open": "opens"}
 _NUMBERS = {"--since": "since"}
 _KINDS: dict[str, type[Any]] = {
     "create": SessionCreate,
@@ -150,6 +158,16 @@ def parse_exec(words: Sequence[str]) -> Exec | ShowSessionHelp:
     if len(names) != 1:
         raise UsageError("exec needs one session", EXEC)
     return Exec(session=names[0], code=code, **options)
+
+
+def parse_console(words: Sequence[str]) -> ShowConsole | ShowSessionHelp:
+    """What follows ``console``. Raises UsageError."""
+    options, names = _options(words, ShowConsole, "console", CONSOLE)
+    if options is None:
+        return ShowSessionHelp()
+    if names:
+        raise UsageError(f"console does not know {names[0]!r}", CONSOLE)
+    return ShowConsole(**options)
 
 
 def _options(

@@ -11,6 +11,7 @@ Usage:
   pyrepl3 serve [--port PORT]      let clients use sessions over a WebSocket; serve --help tells all
   pyrepl3 session ACTION           create, ls, info, logs, interrupt, close sessions of a service
   pyrepl3 exec SESSION -c CODE     run code in one of them; session --help tells all
+  pyrepl3 console [--open]         a link to the service's page, for a browser
   pyrepl3 doctor [--json]          what this machine offers, and whether sessions start
   pyrepl3 spec check TRACE...      hold a recording of the service to its specification
   pyrepl3 --help | --version
@@ -82,6 +83,9 @@ Try:
   pyrepl3 serve
   pyrepl3 serve --port 0 --min-idle 4
 
+People come in by a browser: on a terminal a link to the service's page is printed, which signs in
+once; `pyrepl3 console` prints another.
+
 Ctrl-C or SIGTERM ends it: nobody more is let in, and what runs has 10 seconds to end; once more
 ends it at once.
 
@@ -103,6 +107,9 @@ Usage:
 
   pyrepl3 exec SESSION -c CODE         run code in it: shows what is printed, then the value
   pyrepl3 exec SESSION - < FILE        run the standard input
+
+  pyrepl3 console [--open]             a link that signs a browser in to the service's page, once
+                                       and within 5 minutes; --open opens it
 
 SESSION is an id, or the name that it was given. All of these take:
   --connect URL        the service; without it PYREPL3_URL, or http://127.0.0.1:8765

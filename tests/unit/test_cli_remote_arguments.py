@@ -13,6 +13,7 @@ from pyrepl3.cli.remote_arguments import (
     SessionInterrupt,
     SessionList,
     SessionLogs,
+    ShowConsole,
     ShowSessionHelp,
 )
 from pyrepl3.cli.usage import UsageError
@@ -24,6 +25,10 @@ from pyrepl3.cli.usage import UsageError
         ("session --help", ShowSessionHelp()),
         ("session ls -h", ShowSessionHelp()),
         ("exec --help", ShowSessionHelp()),
+        ("console", ShowConsole()),
+        ("console --open --connect u", ShowConsole(opens=True, url="u")),
+        ("console --token-file=t", ShowConsole(token_file="t")),
+        ("console -h", ShowSessionHelp()),
         ("session create", SessionCreate()),
         ("session create --name a --template=b", SessionCreate(name="a", template="b")),
         ("session ls --json", SessionList(as_json=True)),
@@ -54,6 +59,9 @@ def test_words_are_understood(words: str, expected: Command) -> None:
         ("session ls --name a", "session ls does not know --name"),
         ("session logs a --since x", "--since takes a whole number"),
         ("session ls --connect", "--connect needs a value"),
+        ("console me", "console does not know 'me'"),
+        ("console --json", "console does not know --json"),
+        ("session ls --open", "session ls does not know --open"),
         ("exec", "exec needs the code to run"),
         ("exec a", "exec needs the code to run"),
         ("exec -c 1", "exec needs one session"),
