@@ -38,8 +38,12 @@ SECRET_CHARACTERS = 200
 """More than any code or cookie of ours has: what is longer is none, and is not looked at."""
 
 
+MISREAD = str.maketrans("018", "OIB")
+"""Digits that no code has, and the letters that they are taken for."""
+
+
 def make_code() -> str:
-    """A new one, in groups of four: capitals and digits that are not taken for each other."""
+    """A new one, in groups of four: capitals, and digits that look like none of them."""
     letters = base64.b32encode(secrets.token_bytes(CODE_BYTES)).decode()
     return "-".join(letters[at : at + 4] for at in range(0, len(letters), 4))
 
@@ -109,7 +113,7 @@ class BrowserCodes:
     def redeem(self, code: str, *, now: float) -> Principal | None:
         """Whose it is; it is used up then. None: it is none, was used, or is too old.
 
-        Small letters, spaces and missing hyphens do not matter: people type it.
+        Small letters, spaces, missing hyphens and a 0 for an O do not matter: people type it.
         """
         found = self._codes.find(_typed(code), now=now)
         if found is None:
@@ -210,7 +214,7 @@ class BrowserAccess:
 
 
 def _typed(code: str) -> str:
-    letters = "".join(code.replace("-", " ").split()).upper()
+    letters = "".join(code.replace("-", " ").split()).upper().translate(MISREAD)
     return "-".join(letters[at : at + 4] for at in range(0, len(letters), 4))
 
 

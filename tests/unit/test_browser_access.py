@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from textwrap import wrap
 
 import pytest
 from hypothesis import strategies as st
@@ -53,6 +54,11 @@ def test_a_code_may_be_typed_as_people_type() -> None:
     codes = BrowserCodes()
     for typed in (str.lower, lambda code: code.replace("-", " "), lambda code: f" {code}\n"):
         assert codes.redeem(typed(codes.issue(ADA, now=0.0)), now=0.0) == ADA
+    for made, typed in (("OOII-BB22-3344-5566", "0oi1-8b22-3344-5566"), ("A" * 16, "a" * 16)):
+        codes._codes.make = lambda made=made: "-".join(wrap(made.replace("-", ""), 4))
+        codes.issue(ADA, now=0.0)
+        assert codes.redeem(typed, now=0.0) == ADA
+    codes = BrowserCodes()
     code = codes.issue(ADA, now=0.0)
     assert len(code) == 19
     assert codes.redeem(code.replace("-", ""), now=0.0) == ADA

@@ -71,6 +71,7 @@ export class Sessions {
     const name = given || newId("web");
     const template = byId("open-template").value || undefined;
     byId("open").disabled = true;
+    byId("open").textContent = "Opening …";
     try {
       const opened = await this.#connection.request(
         "open_session",
@@ -85,6 +86,7 @@ export class Sessions {
       tell(fieldsOf(error));
     } finally {
       byId("open").disabled = false;
+      byId("open").textContent = "New session";
     }
   }
 

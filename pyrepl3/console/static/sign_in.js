@@ -3,7 +3,7 @@
 
 import { Refused } from "./told.js";
 
-const CODE = /^\s*[a-z2-7]{4}(?:[-\s]*[a-z2-7]{4}){3}\s*$/i;
+const CODE = /^\s*[a-z0-9]{4}(?:[-\s]*[a-z0-9]{4}){3}\s*$/i; // any token is longer
 const session = () => new URL("v1/browser/session", document.baseURI);
 const codes = () => new URL("v1/browser/codes", document.baseURI);
 
