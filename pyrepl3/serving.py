@@ -18,7 +18,8 @@ import trio
 from actors import ChildSpec, Gone, RestartIntensity, Strategy, open_body_nursery
 from actors import Supervisor as ActorSupervisor
 from pyrepl3.config import EndpointConfig
-from pyrepl3.endpoint.access import LOOPBACK_HOSTS, AccessRules, Tokens
+from pyrepl3.endpoint.access import LOOPBACK_HOSTS, AccessRules, Principal, Tokens
+from pyrepl3.endpoint.browser_access import BrowserAccess
 from pyrepl3.endpoint.endpoint import Endpoint
 from pyrepl3.endpoint.listener import open_port, port_of
 from pyrepl3.endpoint.tls import make_context
@@ -45,12 +46,19 @@ class Served:
     drain: Callable[[], Awaitable[None]]
     """Accept nobody more and take nothing new; returns when all that was accepted has ended, and
     every client that is there was told. To be bounded by whoever calls it."""
+    issue_code: Callable[[Principal], str] = attrs.field(repr=False)
+    """A code by which one browser of that principal signs in, once, and soon."""
 
     @property
     def url(self) -> str:
         """What a client is given."""
         name = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{name}:{self.port}"
+
+    def console_link(self, principal: Principal) -> str:
+        """To the console, for one browser of that principal. To be shown to nobody else."""
+        here = attrs.evolve(self, host="localhost") if self.host in ANY_ADDRESS else self
+        return f"{here.url}/#code={self.issue_code(principal)}"
 
 
 @attrs.define(eq=False)
@@ -60,6 +68,7 @@ class _Branch:
     listeners: list[trio.SocketListener]
     """They outlive the endpoint's restarts: whoever connects meanwhile waits in the backlog."""
     tls: ssl.SSLContext | None
+    browsers: BrowserAccess
     root: ActorSupervisor = attrs.field(init=False)
     endpoint: Endpoint | None = attrs.field(default=None, init=False)
 
@@ -88,10 +97,14 @@ class _Branch:
             host,
             make_application(service),
             OPEN_PATHS,
+            self.browsers,
             self.listeners,
             self.tls,
         )
         await self.endpoint.run(task_status=task_status)
+
+    def issue_code(self, principal: Principal) -> str:
+        return self.browsers.issue(principal, now=trio.current_time())
 
     async def drain(self) -> None:
         with suppress(Gone):
@@ -119,11 +132,12 @@ async def open_endpoint(supervisor: Supervisor, tokens: Tokens) -> AsyncGenerato
     tls = make_context(config)
     listeners = await open_port(config)
     try:
-        branch = _Branch(supervisor, rules_of(config, tokens), listeners, tls)
+        browsers = BrowserAccess(port_of(listeners), config.has_tls)
+        branch = _Branch(supervisor, rules_of(config, tokens), listeners, tls, browsers)
         async with open_body_nursery() as nursery:
             await nursery.start(branch.root.run)
             scheme: Literal["http", "https"] = "https" if config.has_tls else "http"
-            yield Served(config.host, port_of(listeners), scheme, branch.drain)
+            yield Served(config.host, port_of(listeners), scheme, branch.drain, branch.issue_code)
     finally:
         for listener in listeners:
             listener.socket.close()

@@ -43,7 +43,7 @@ def serve(command: Serve) -> int:
             path = Path(command.token_file)
         pairs, is_new = token_files.read_or_make(path)
         token = f"in {path}" + (" (made just now: you alone can read it)" if is_new else "")
-    return trio.run(_serve, config, Tokens.of(pairs), token)
+    return trio.run(_serve, config, pairs, token)
 
 
 def config_of(command: Serve) -> Config:
@@ -68,17 +68,17 @@ def _given(command: Serve, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-async def _serve(config: Config, tokens: Tokens, token: str) -> int:
+async def _serve(config: Config, pairs: token_files.Pairs, token: str) -> int:
     with trio.open_signal_receiver(*caught_signals()) as numbers:
         async with open_body_nursery() as nursery:
             ending = _Ending(numbers, nursery.cancel_scope)
             nursery.start_soon(ending.run)
             async with (
                 open_supervisor(config) as supervisor,
-                open_endpoint(supervisor, tokens) as served,
+                open_endpoint(supervisor, Tokens.of(pairs)) as served,
             ):
                 await _warm_up(supervisor, ending.asked)
-                _say(_standing(config, served, token))
+                _say(_standing(config, served, token, _console(served, pairs)))
                 await ending.asked.wait()
                 await _drain(served)
             nursery.cancel_scope.cancel()
@@ -129,11 +129,20 @@ async def _warm_up(supervisor: Supervisor, ending: trio.Event) -> None:
         _say("\r\033[K")
 
 
-def _standing(config: Config, served: Served, token: str) -> str:
+def _console(served: Served, pairs: token_files.Pairs) -> str:
+    """Where the console is: with a code where one person alone can read it, and it can be only
+    theirs. A code in a log would be no secret."""
+    if len(pairs) == 1 and descriptors.is_terminal(descriptors.STDERR):
+        return f"{served.console_link(pairs[0][1])}  (signs in once, within 5 minutes)"
+    return f"{served.url}/  (`pyrepl3 console` prints a link that signs in)"
+
+
+def _standing(config: Config, served: Served, token: str, console: str) -> str:
     socket = served.url.replace("http", "ws", 1)
     lines = [
         f"PyREPL3 {__version__} (Python {sys.version.split()[0]}) listens on {served.url}",
         f"  clients    WebSocket at {socket}/v1/ws, with 'Authorization: Bearer TOKEN'",
+        f"  console    {console}",
         f"  token      {token}",
         "  isolation  each session is a process of its own, with the rights of this user",
         f"  sessions   {config.pool.min_idle} kept ready, {config.pool.max_sessions} at most",

@@ -56,12 +56,19 @@ def is_for_browsers(path: str) -> bool:
 
 
 def answer(
-    request: BrowserRequest, access: BrowserAccess, rules: AccessRules, *, now: float
+    request: BrowserRequest,
+    access: BrowserAccess,
+    rules: AccessRules,
+    *,
+    now: float,
+    prefix: str = "",
 ) -> BrowserAnswer:
-    """Raises MisdirectedHost, ForbiddenOrigin, Unauthorized, BadMessage, NotFound."""
+    """What a browser is answered. ``prefix``: where a proxy has the service, as `/python`.
+
+    Raises MisdirectedHost, ForbiddenOrigin, Unauthorized, BadMessage, NotFound."""
     method = request.head.method
     if request.path == CODES and method == "POST":
-        return _issue(request, access, rules, now=now)
+        return _issue(request, access, rules, now=now, prefix=prefix)
     check_site(request.head, rules)
     if request.path == SESSION:
         if method == "POST":
@@ -78,12 +85,18 @@ def answer(
     raise _not_found(request)
 
 
+def moved(path: str) -> BrowserAnswer:
+    """The page is there: what it loads has addresses that are relative to its own."""
+    headers = {"Location": path, "Cache-Control": "no-store"}
+    return BrowserAnswer(HTTPStatus.PERMANENT_REDIRECT, headers)
+
+
 def _issue(
-    request: BrowserRequest, access: BrowserAccess, rules: AccessRules, *, now: float
+    request: BrowserRequest, access: BrowserAccess, rules: AccessRules, *, now: float, prefix: str
 ) -> BrowserAnswer:
     # By a token alone: a browser that is signed in cannot stay so by giving itself codes.
     code = access.issue(admit(request.head, rules), now=now)
-    url = f"{request.head.scheme}://{request.head.host}/#code={code}"
+    url = f"{request.head.scheme}://{request.head.host}{prefix}/#code={code}"
     return _json({"code": code, "url": url, "expires_in_s": CODE_LIFETIME_S}, HTTPStatus.CREATED)
 
 

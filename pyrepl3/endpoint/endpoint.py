@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import attrs
@@ -17,8 +19,10 @@ from trio_websocket import WebSocketRequest
 
 from actors import Address, ask, open_body_nursery
 from pyrepl3.config import Config
+from pyrepl3.endpoint import browser_exchange, browser_requests
 from pyrepl3.endpoint.access import AccessRules, Head, Principal, admit, check_site
 from pyrepl3.endpoint.asgi import Application, Exchange, RequestContext
+from pyrepl3.endpoint.browser_access import BrowserAccess
 from pyrepl3.endpoint.client_connection import GOING_AWAY, ClientConnection
 from pyrepl3.endpoint.failures import FailureLimits
 from pyrepl3.endpoint.http_connection import BadHead, ClientLeft, HttpConnection, RequestHead
@@ -46,6 +50,8 @@ class Endpoint:
     """Answers what is no WebSocket."""
     open_paths: frozenset[str]
     """Of the application: what it has there is for everybody who may know that there is one."""
+    browsers: BrowserAccess
+    """Outlives the endpoint's restarts, so that browsers stay signed in."""
     listeners: list[trio.SocketListener]
     tls: ssl.SSLContext | None = None
     _failures: FailureLimits = attrs.field(init=False)
@@ -123,6 +129,9 @@ class Endpoint:
         """Answer it; or what the WebSocket needs that it asks for, and may have."""
         path = self._path(head)
         try:
+            if browser_requests.is_for_browsers(path):
+                await self._serve_browser(connection, head, path, peer[0])
+                return None
             principal = self._admit(head, path, peer[0])
             if path == WEBSOCKET_PATH and head.wants_websocket:
                 assert principal is not None
@@ -159,24 +168,60 @@ class Endpoint:
 
         Raises MisdirectedHost, ForbiddenOrigin, Unauthorized, RateLimited.
         """
-        asked = Head(
+        asked = self._asked(head)
+        if path in self.open_paths:
+            check_site(asked, self.rules)
+            return None
+        cookie = head.headers.get("cookie")
+        signed_in = self.browsers.signed_in(cookie, now=trio.current_time())
+        with self._failures_counted(peer):
+            return admit(asked, self.rules, signed_in)
+
+    def _asked(self, head: RequestHead) -> Head:
+        return Head(
             host=head.headers.get("host"),
             origin=head.headers.get("origin"),
             authorization=head.headers.get("authorization"),
             scheme=self._scheme,
+            method=head.method,
+            wants_websocket=head.wants_websocket,
+            fetch_site=head.headers.get("sec-fetch-site"),
         )
-        if path in self.open_paths:
-            check_site(asked, self.rules)
-            return None
+
+    @contextmanager
+    def _failures_counted(self, peer: str) -> Iterator[None]:
+        """Whoever fails to come in is remembered, and told to wait if that happens often.
+
+        Raises RateLimited instead of Unauthorized then.
+        """
         now = trio.current_time()
         wait_s = self._failures.wait_s(peer, now=now)
         try:
-            return admit(asked, self.rules)
+            yield
         except Unauthorized:
             if wait_s > 0:
                 raise _too_many_failures(wait_s) from None
             self._failures.failed(peer, now=now)
             raise
+
+    async def _serve_browser(
+        self, connection: HttpConnection, head: RequestHead, path: str, peer: str
+    ) -> None:
+        """The console's files, and how a browser comes in. Raises PyreplError, ClientLeft."""
+        asked = self._asked(head)
+        check_site(asked, self.rules)
+        request = await browser_exchange.receive(
+            connection, head, asked, path, within_s=self.config.endpoint.head_timeout_s
+        )
+        prefix = self.config.endpoint.path_prefix
+        if head.path == prefix:
+            answer = browser_requests.moved(f"{prefix}/")
+        else:
+            with self._failures_counted(peer):
+                answer = browser_requests.answer(
+                    request, self.browsers, self.rules, now=trio.current_time(), prefix=prefix
+                )
+        await browser_exchange.send(connection, head, answer)
 
     async def _converse(
         self, connection: HttpConnection, principal: Principal, format: Format, *, offered: bool

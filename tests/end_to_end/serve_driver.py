@@ -11,6 +11,7 @@ from pathlib import Path
 
 import attrs
 
+from pyrepl3.endpoint.access import Principal
 from pyrepl3.serving import Served
 
 from .command_driver import COMMAND, LIMIT_S, environment
@@ -18,6 +19,11 @@ from .command_driver import COMMAND, LIMIT_S, environment
 
 async def nothing_to_drain() -> None:
     """What `Served` of another process has instead."""
+
+
+def no_code(principal: Principal) -> str:
+    """The same: codes are that process's."""
+    raise NotImplementedError
 
 
 @attrs.frozen
@@ -56,7 +62,7 @@ def serving(state: Path, *words: str) -> Iterator[Serving]:
                 told += line
             port = re.search(r"listens on http://127\.0\.0\.1:(\d+)\n", told)
             assert port is not None, told
-            served = Served("127.0.0.1", int(port[1]), "http", nothing_to_drain)
+            served = Served("127.0.0.1", int(port[1]), "http", nothing_to_drain, no_code)
             token = (state / "pyrepl3" / "token").read_text().strip()
             yield Serving(process, served, token, told)
         finally:

@@ -11,9 +11,9 @@ import attrs
 import pytest
 import trio
 
-from pyrepl3.endpoint.serving import Served
 from pyrepl3.remote.addresses import find_address
 from pyrepl3.remote.browser_codes import ask_for_link
+from pyrepl3.serving import Served
 
 from .browser_driver import CHROMIUM, WHY_SKIPPED, Browser, Page, chromium, drive
 from .cutting_proxy import CuttingProxy, cutting_proxy
@@ -238,7 +238,7 @@ async def test_an_error_shows_its_traceback_and_a_death_what_it_cost(devtools: s
         await its.run("import os; print('last words', flush=True); os.abort()")
         await its.shows("its process ended", cell=2, part=".status")
         await its.shows("The variables are lost", cell=2)
-        await its.page.shows("Its process has ended by itself", ".note.end")
+        await its.page.shows("It has ended by itself", ".note.end")
         assert await its.page.evaluate("document.querySelector('.composer-code').disabled")
         check(its.page)
 

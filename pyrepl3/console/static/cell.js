@@ -136,9 +136,7 @@ export class Cell {
     shown.write(text, "stdout");
     shown.show();
     this.#outputs.append(shown.node);
-    for (const name of ["last_output", "stack"]) {
-      if (event.details?.[name]) this.#outputs.append(detail(name, event.details[name]));
-    }
+    if (event.details?.stack) this.#outputs.append(stackOf(event.details.stack));
     if (event.state !== "kept") {
       this.#outputs.append(element("p", { class: "note" }, `The variables are ${event.state}.`));
     }
@@ -167,9 +165,9 @@ export class Cell {
   }
 }
 
-function detail(name, text) {
+function stackOf(text) {
   const shown = element("pre", { class: "terminal" }, text);
-  return element("details", {}, element("summary", {}, name.replace("_", " ")), shown);
+  return element("details", {}, element("summary", {}, "Where it was"), shown);
 }
 
 function duration({ duration_s }) {

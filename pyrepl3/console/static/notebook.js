@@ -12,7 +12,7 @@ const CODES_KEPT = 300; // of executions, for when this page is loaded anew
 const CELLS_KEPT = 500; // on the page
 const CODES = "codes";
 const ENDS = {
-  session_died: (event) => `Its process has ended by itself: ${event.cause}.`,
+  session_died: (event) => `It has ended by itself: ${event.cause}.`,
   session_closed: (event) =>
     event.reason === "expired"
       ? "It was closed, as nobody had used it for long."
@@ -50,8 +50,7 @@ export class Notebook {
       { class: "session-head" },
       element("h2", {}, this.#title),
       element("span", { class: "hint" }, id),
-      this.#stop,
-      this.#close,
+      element("span", { class: "session-buttons" }, this.#stop, this.#close),
     );
     this.#stop.addEventListener("click", () => this.#interrupt(this.#running()));
     this.#close.addEventListener("click", () => this.#closeSession());

@@ -7,11 +7,14 @@
 import { element } from "./dom.js";
 
 const KEPT_CHARACTERS = 1_000_000; // of one block; the service has the rest
-const LONGEST_LINE = 20_000; // then it is broken: a line is rewritten for each carriage return
+const BATCH_CHARACTERS = 50_000; // of what is dropped at a time
+const LONGEST_LINE = 20_000; // then it is broken: a line is shown anew whenever it changes
 const COLOURS = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
 const ESCAPES =
   // eslint-disable-next-line no-control-regex
   /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])|[\r\n\b]|\x1b/g;
+// eslint-disable-next-line no-control-regex
+const CONTROLS = /[\x1b\r\b]/;
 // eslint-disable-next-line no-control-regex
 const UNFINISHED = /\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[ -/]*)?$/;
 const LONGEST_ESCAPE = 4096;
@@ -21,9 +24,10 @@ export class TerminalText {
   node = element("pre", { class: "terminal" });
   #lines = element("span");
   #current = element("span");
-  #done = []; // segments of complete lines, not yet shown
-  #line = []; // of the one that is being written: [character, style] pairs
-  #cursor = 0;
+  #done = []; // of complete lines that are not shown yet: [text, style] pairs
+  #line = []; // the same, of the line that is being written
+  #length = 0; // of that line
+  #cursor = null; // in characters of the line, which are pairs of their own then; null: at its end
   #style = { colour: "", bold: false, italic: false, underline: false };
   #rest = { stdout: "", stderr: "" }; // of escape sequences that are not all there yet
   #kept = 0;
@@ -41,6 +45,22 @@ export class TerminalText {
     const isCut = unfinished !== null && text.length - unfinished.index < LONGEST_ESCAPE;
     this.#rest[stream] = isCut ? unfinished[0] : "";
     if (isCut) text = text.slice(0, unfinished.index);
+    if (this.#cursor === null && !CONTROLS.test(text)) this.#writePlain(text, stream);
+    else this.#writeAny(text, stream);
+    this.#showSoon();
+  }
+
+  /** Whole lines at once: most output has no controls. */
+  #writePlain(text, stream) {
+    const end = text.lastIndexOf("\n") + 1;
+    for (let at = 0; at < end; at += BATCH_CHARACTERS) {
+      this.#put(text.slice(at, Math.min(end, at + BATCH_CHARACTERS)), stream);
+    }
+    if (end) this.#endLine();
+    this.#put(text.slice(end), stream);
+  }
+
+  #writeAny(text, stream) {
     let at = 0;
     for (const found of text.matchAll(ESCAPES)) {
       this.#put(text.slice(at, found.index), stream);
@@ -48,29 +68,39 @@ export class TerminalText {
       at = found.index + found[0].length;
     }
     this.#put(text.slice(at), stream);
-    this.#showSoon();
   }
 
   /** Shows everything that was written, now. */
   show() {
     this.#due = false;
-    if (this.#done.length) {
-      const batch = element("span", {}, ...segments(this.#done));
-      batch.size = this.#done.length;
+    for (let at = 0; at < this.#done.length; ) {
+      const first = at;
+      let size = 0;
+      while (at < this.#done.length && size < BATCH_CHARACTERS) size += this.#done[at++][0].length;
+      const batch = element("span", {}, ...segments(this.#done.slice(first, at)));
+      batch.size = size;
       this.#lines.append(batch);
-      this.#kept += batch.size;
-      this.#done = [];
-      this.#dropOldest();
+      this.#kept += size;
     }
+    this.#done = [];
+    this.#dropOldest();
     this.#current.replaceChildren(...segments(this.#line));
   }
 
   #put(text, stream) {
+    if (!text) return;
     const style = classOf(this.#style, stream);
-    for (const character of text) {
-      this.#line[this.#cursor++] = [character, style];
-      if (this.#line.length > LONGEST_LINE) this.#endLine();
+    if (this.#cursor === null) {
+      this.#line.push([text, style]);
+      this.#length += text.length;
+      if (this.#length > LONGEST_LINE) this.#endLine();
+      return;
     }
+    const characters = [...text].map((character) => [character, style]);
+    this.#line.splice(this.#cursor, characters.length, ...characters);
+    this.#cursor += characters.length;
+    if (this.#cursor >= this.#line.length) this.#cursor = null;
+    if (this.#line.length > LONGEST_LINE) this.#endLine();
   }
 
   #control(sequence) {
@@ -78,22 +108,36 @@ export class TerminalText {
       this.#line.push(["\n", ""]);
       this.#endLine();
     } else if (sequence === "\r") {
-      this.#cursor = 0;
+      this.#moveTo(() => 0);
     } else if (sequence === "\b") {
-      this.#cursor = Math.max(0, this.#cursor - 1);
+      this.#moveTo((at) => Math.max(0, at - 1));
     } else if (sequence.endsWith("m") && sequence.startsWith("\x1b[")) {
       restyle(this.#style, sequence.slice(2, -1));
     } else if (sequence === "\x1b[K" || sequence === "\x1b[0K") {
-      this.#line.length = this.#cursor;
+      if (this.#cursor !== null) this.#line.length = this.#cursor;
+      this.#cursor = null;
     } else if (sequence === "\x1b[2K") {
-      this.#line = Array.from({ length: this.#cursor }, () => [" ", ""]);
+      this.#moveTo((at) => at);
+      this.#line = Array.from({ length: this.#cursor ?? 0 }, () => [" ", ""]);
+      this.#cursor = null;
     }
   }
 
+  /** The cursor, by where it was; only now is the line taken apart into its characters. */
+  #moveTo(place) {
+    if (!this.#line.length) return;
+    if (this.#cursor === null) {
+      this.#line = this.#line.flatMap(([text, style]) => [...text].map((one) => [one, style]));
+      this.#cursor = this.#line.length;
+    }
+    this.#cursor = place(this.#cursor);
+  }
+
   #endLine() {
-    for (const pair of this.#line) this.#done.push(pair);
+    this.#done.push(...this.#line);
     this.#line = [];
-    this.#cursor = 0;
+    this.#length = 0;
+    this.#cursor = null;
   }
 
   #showSoon() {
@@ -118,7 +162,7 @@ export class TerminalText {
   }
 }
 
-/** Text nodes, and spans where there is a style, for [character, style] pairs. */
+/** Text nodes, and spans where there is a style, for [text, style] pairs. */
 function segments(pairs) {
   const made = [];
   let text = "";
@@ -127,10 +171,10 @@ function segments(pairs) {
     if (text) made.push(style ? element("span", { class: style }, text) : text);
     text = "";
   };
-  for (const [character, its] of pairs) {
+  for (const [more, its] of pairs) {
     if (its !== style) flush();
     style = its;
-    text += character;
+    text += more;
   }
   flush();
   return made;
