@@ -24,6 +24,7 @@ from pyrepl3.endpoint.access import AccessRules, Head, Principal, admit, check_s
 from pyrepl3.endpoint.asgi import Application, Exchange, RequestContext
 from pyrepl3.endpoint.browser_access import BrowserAccess
 from pyrepl3.endpoint.client_connection import GOING_AWAY, ClientConnection
+from pyrepl3.endpoint.connection_limits import ConnectionLimits, Place, peer_of
 from pyrepl3.endpoint.failures import FailureLimits
 from pyrepl3.endpoint.http_connection import BadHead, ClientLeft, HttpConnection, RequestHead
 from pyrepl3.endpoint.listener import Listener
@@ -55,6 +56,7 @@ class Endpoint:
     listeners: list[trio.SocketListener]
     tls: ssl.SSLContext | None = None
     _failures: FailureLimits = attrs.field(init=False)
+    _limits: ConnectionLimits = attrs.field(init=False)
     _listener: Listener = attrs.field(init=False)
     _clients: set[ClientConnection] = attrs.field(factory=set, init=False)
     _connections: set[HttpConnection] = attrs.field(factory=set, init=False)
@@ -63,9 +65,12 @@ class Endpoint:
     """Set when the last of those ends; made anew for whoever waits then."""
 
     def __attrs_post_init__(self) -> None:
-        self._failures = FailureLimits(self.config.endpoint.failures_per_peer)
-        most = self.config.endpoint.max_connections
-        self._listener = Listener(self.listeners, most, self._serve)
+        config = self.config.endpoint
+        self._failures = FailureLimits(config.failures_per_peer)
+        self._limits = ConnectionLimits(
+            config.max_connections_per_principal, config.max_strangers_per_peer
+        )
+        self._listener = Listener(self.listeners, config.max_connections, self._serve)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
@@ -89,23 +94,33 @@ class Endpoint:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         """One connection, to its end."""
-        try:
-            if self.tls is None:
-                await self._serve_http(stream, _peer(stream))
-                return
-            within_s = self.config.endpoint.head_timeout_s
-            secure = await shake_hands(stream, self.tls, within_s=within_s)
-            await self._serve_http(secure, _peer(stream))
-        except NoHandshake:
-            logger.debug("a client came without TLS, or left during its handshake")
+        peer = _peer(stream)
+        with (
+            trio.CancelScope() as scope,
+            self._limits.connected(peer_of(peer[0]), scope.cancel) as place,
+        ):
+            try:
+                secure = await self._secured(stream)
+                await self._serve_http(secure, peer, place)
+            except NoHandshake:
+                logger.debug("a client came without TLS, or left during its handshake")
 
-    async def _serve_http(self, stream: trio.abc.Stream, peer: tuple[str, int]) -> None:
+    async def _secured(self, stream: trio.SocketStream) -> trio.abc.Stream:
+        """Raises NoHandshake."""
+        if self.tls is None:
+            return stream
+        within_s = self.config.endpoint.head_timeout_s
+        return await shake_hands(stream, self.tls, within_s=within_s)
+
+    async def _serve_http(
+        self, stream: trio.abc.Stream, peer: tuple[str, int], place: Place
+    ) -> None:
         """One request after the other, until one makes a WebSocket of the connection."""
         connection = HttpConnection(stream, self.config.endpoint)
         self._connections.add(connection)
         try:
             while (head := await connection.next_head()) is not None:
-                upgrade = await self._serve_request(connection, head, peer)
+                upgrade = await self._serve_request(connection, head, peer, place)
                 if upgrade is not None:
                     self._forget(connection)
                     await self._converse(connection, *upgrade, offered=_offered(head))
@@ -124,15 +139,21 @@ class Endpoint:
             self._none_is_left.set()
 
     async def _serve_request(
-        self, connection: HttpConnection, head: RequestHead, peer: tuple[str, int]
+        self,
+        connection: HttpConnection,
+        head: RequestHead,
+        peer: tuple[str, int],
+        place: Place,
     ) -> tuple[Principal, Format] | None:
         """Answer it; or what the WebSocket needs that it asks for, and may have."""
         path = self._path(head)
         try:
             if browser_requests.is_for_browsers(path):
-                await self._serve_browser(connection, head, path, peer[0])
+                await self._serve_browser(connection, head, path, peer_of(peer[0]))
                 return None
-            principal = self._admit(head, path, peer[0])
+            principal = self._admit(head, path, peer_of(peer[0]))
+            if principal is not None:
+                place.admit(principal)
             if path == WEBSOCKET_PATH and head.wants_websocket:
                 assert principal is not None
                 return principal, _format(head)

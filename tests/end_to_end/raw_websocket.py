@@ -6,7 +6,7 @@ import struct
 
 import trio
 
-from pyrepl3.endpoint.serving import Served
+from pyrepl3.serving import Served
 
 from .websocket_driver import TOKEN
 

@@ -15,7 +15,7 @@ from math import prod
 import attrs
 import trio
 
-from pyrepl3.endpoint.serving import Served
+from pyrepl3.serving import Served
 
 from .websocket_driver import OTHER, TOKEN, serve
 

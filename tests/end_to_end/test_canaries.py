@@ -23,7 +23,7 @@ import psutil
 import pytest
 import trio
 
-from pyrepl3.endpoint.serving import Served
+from pyrepl3.serving import Served
 
 from .command_driver import LIMIT_S, descendants, environment
 from .raw_websocket import answer, upgrade

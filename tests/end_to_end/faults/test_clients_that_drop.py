@@ -13,7 +13,7 @@ import attrs
 import pytest
 import trio
 
-from pyrepl3.endpoint.serving import Served
+from pyrepl3.serving import Served
 
 from ..raw_websocket import frame, upgrade
 from ..websocket_driver import MSGPACK, Client, connect

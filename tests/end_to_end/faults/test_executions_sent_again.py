@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pyrepl3.endpoint.serving import Served
+from pyrepl3.serving import Served
 
 from ..websocket_driver import JSON, MSGPACK, Client, connect
 from .watched_service import all_events, check_order, open_session, watched_service

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 import pyrepl3
-from pyrepl3.endpoint.serving import Served
+from pyrepl3.serving import Served
 
 from ..websocket_driver import JSON, MSGPACK, Client, connect
 from .watched_service import Message, check_order, open_session, watched_service

@@ -16,7 +16,7 @@ import attrs
 import trio
 
 import pyrepl3
-from pyrepl3.endpoint.serving import Served, open_endpoint
+from pyrepl3.serving import Served, open_endpoint
 
 from ..websocket_driver import TOKENS, Client, connect
 from .oracle import CANARY_S, assert_at_target, nothing_left_behind, small_config
