@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import attrs
 import pytest
 import trio
+import trustme
 
 from pyrepl3.remote.addresses import find_address
 from pyrepl3.remote.browser_codes import ask_for_link
@@ -440,6 +444,86 @@ async def test_a_refusal_is_told_with_why_and_how(devtools: str) -> None:
         await its.page.click_text("Dismiss")
         await its.page.until("document.querySelector('#told').innerText === ''")
         check(its.page)
+
+
+async def test_a_pool_with_no_room_is_told(devtools: str) -> None:
+    async with console(devtools) as its, connect(its.served) as client:
+        for _ in range(4):
+            await client.ask("open_session")
+        await its.page.click("#open")
+        await its.page.shows("Opening", "#open")
+        await its.page.shows("POOL_EXHAUSTED", "#told")
+        assert "how" in await its.page.text("#told")
+        await its.page.shows("New session", "#open")
+        check(its.page)
+
+
+async def test_a_link_opened_where_the_page_is_open_signs_in_anew(devtools: str) -> None:
+    async with console(devtools) as its:
+        await its.open_session("adas")
+        code = await ask_for_code(its.served, OTHER)
+        await its.page.evaluate(f"location.hash = 'code={code}'")
+        await its.page.shows("eve", "#principal")
+        await its.page.shows("There is none yet", ".sessions")
+
+        assert await its.page.evaluate("location.hash") == ""
+        assert "adas" not in await its.page.text()
+        check(its.page)
+
+
+# --- where it is served -------------------------------------------------------------------------
+
+
+async def test_it_works_under_a_prefix(devtools: str) -> None:
+    async with (
+        serve(path_prefix="/tools/python") as (_, served),
+        drive(devtools) as browser,
+        browser.context() as context,
+    ):
+        page = await browser.open(context)
+        await page.go(f"{served.url}/tools/python#code={await ask_for_code(served)}")
+        await page.shows("connected", "#connection")
+        its = Console(page, served, f"{served.url}/tools/python", browser, context)
+        await its.open_session("mine")
+        await its.run("6 * 7")
+        await its.shows("42", part=".value")
+
+        assert await page.evaluate("location.pathname") == "/tools/python/"
+        paths = {urlsplit(url).path for url in page.asked_for if not url.startswith("data:")}
+        assert [path for path in paths if not path.startswith("/tools/python")] == []
+        check(page)
+
+
+async def test_over_tls_the_cookie_is_for_tls_alone(devtools: str, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    own = authority.issue_cert("127.0.0.1", "localhost")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    own.cert_chain_pems[0].write_to_path(certificate)
+    own.private_key_pem.write_to_path(key)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with (
+        serve(tls_cert=str(certificate), tls_key=str(key)) as (_, served),
+        drive(devtools) as browser,
+        browser.context() as context,
+    ):
+        link = await trio.to_thread.run_sync(
+            partial(ask_for_link, find_address(served.url), TOKEN, ssl_context=trusting)
+        )
+        page = await browser.open(context)
+        await page.ask("Security.setIgnoreCertificateErrors", ignore=True)
+        await page.go(link.url)
+        await page.shows("connected", "#connection")
+        its = Console(page, served, served.url, browser, context)
+        await its.open_session("mine")
+        await its.run("6 * 7")
+        await its.shows("42", part=".value")
+
+        cookies = (await page.ask("Network.getCookies"))["cookies"]
+        assert [(each["name"], each["secure"]) for each in cookies] == [
+            (f"__Host-pyrepl3_{served.port}", True)
+        ]
+        assert {urlsplit(url).scheme for url in page.asked_for} <= {"https", "wss", "data"}
 
 
 # --- connections that are lost --------------------------------------------------------------------

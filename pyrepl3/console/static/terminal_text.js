@@ -22,7 +22,7 @@ const LONGEST_ESCAPE = 4096;
 /** One block. `node` is what is shown. */
 export class TerminalText {
   node = element("pre", { class: "terminal" });
-  #lines = element("span");
+  #lines = element("div");
   #current = element("span");
   #done = []; // of complete lines that are not shown yet: [text, style] pairs
   #line = []; // the same, of the line that is being written
@@ -77,7 +77,8 @@ export class TerminalText {
       const first = at;
       let size = 0;
       while (at < this.#done.length && size < BATCH_CHARACTERS) size += this.#done[at++][0].length;
-      const batch = element("span", {}, ...segments(this.#done.slice(first, at)));
+      // A block each: what is appended does not have the browser lay out all the rest again.
+      const batch = element("div", {}, ...segments(withoutLastEnd(this.#done.slice(first, at))));
       batch.size = size;
       this.#lines.append(batch);
       this.#kept += size;
@@ -154,12 +155,19 @@ export class TerminalText {
       this.#kept -= oldest.size;
       oldest.remove();
       if (this.#note === null) {
-        const told = "… what was printed before is not shown any more: pyrepl3 session logs has it\n";
-        this.#note = element("span", { class: "note" }, told);
+        const told = "… what was printed before is not shown any more: pyrepl3 session logs has it";
+        this.#note = element("div", { class: "note" }, told);
         this.node.prepend(this.#note);
       }
     }
   }
+}
+
+/** A block ends its last line by itself; an empty line alone would have no height then. */
+function withoutLastEnd(pairs) {
+  const [text, style] = pairs.at(-1);
+  if (!text.endsWith("\n") || (pairs.length === 1 && text === "\n")) return pairs;
+  return [...pairs.slice(0, -1), [text.slice(0, -1), style]];
 }
 
 /** Text nodes, and spans where there is a style, for [text, style] pairs. */
