@@ -26,6 +26,11 @@ def no_code(principal: Principal) -> str:
     raise NotImplementedError
 
 
+def served_elsewhere(port: int) -> Served:
+    """As a client knows a service in another process, on loopback."""
+    return Served("127.0.0.1", port, "http", nothing_to_drain, no_code)
+
+
 @attrs.frozen
 class Serving:
     """A running `pyrepl3 serve`."""
@@ -62,7 +67,7 @@ def serving(state: Path, *words: str) -> Iterator[Serving]:
                 told += line
             port = re.search(r"listens on http://127\.0\.0\.1:(\d+)\n", told)
             assert port is not None, told
-            served = Served("127.0.0.1", int(port[1]), "http", nothing_to_drain, no_code)
+            served = served_elsewhere(int(port[1]))
             token = (state / "pyrepl3" / "token").read_text().strip()
             yield Serving(process, served, token, told)
         finally:

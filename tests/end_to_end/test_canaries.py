@@ -27,7 +27,7 @@ from pyrepl3.serving import Served
 
 from .command_driver import LIMIT_S, descendants, environment
 from .raw_websocket import answer, upgrade
-from .serve_driver import nothing_to_drain
+from .serve_driver import served_elsewhere
 from .websocket_driver import Client, connect
 
 VERBOSE = """
@@ -123,7 +123,7 @@ def service(tmp_path: Path) -> Iterator[Verbose]:
             port = re.search(rb"listens on http://127\.0\.0\.1:(\d+)\n", told)
             assert port is not None
             token = (tmp_path / "pyrepl3" / "token").read_text().strip()
-            served = Served("127.0.0.1", int(port[1]), "http", nothing_to_drain)
+            served = served_elsewhere(int(port[1]))
             yield Verbose(process, tmp_path, served, token)
         finally:
             process.kill()

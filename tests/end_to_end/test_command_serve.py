@@ -18,7 +18,7 @@ import trio
 from pyrepl3.serving import Served
 
 from .command_driver import COMMAND, LIMIT_S, descendants, environment, run, wait_gone
-from .serve_driver import no_code, nothing_to_drain, serving
+from .serve_driver import served_elsewhere, serving
 from .websocket_driver import Client, connect
 
 SLOW = "import time\nprint('begun', flush=True)\ntime.sleep({seconds})\n'done'"
@@ -171,7 +171,7 @@ def serving_by_descriptor(state: Path, token: str) -> Iterator[Served]:
         assert process.stderr is not None
         port = re.search(rb":(\d+)\n", process.stderr.readline())
         assert port is not None
-        yield Served("127.0.0.1", int(port[1]), "http", nothing_to_drain, no_code)
+        yield served_elsewhere(int(port[1]))
         process.terminate()
         assert process.wait(LIMIT_S) == 0
     assert list(state.iterdir()) == []
