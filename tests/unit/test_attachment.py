@@ -49,7 +49,14 @@ def reader_of(journal: Journal, since: int) -> Reader:
     inbox: Inbox[HostedMessage]
     address, inbox = open_mailbox(1000)
     opened = Opened(
-        session="s", template="t", journal=journal, address=address, pid=1, warm=True, wait_s=0.0
+        session="s",
+        template="t",
+        journal=journal,
+        address=address,
+        directory="/",
+        pid=1,
+        warm=True,
+        wait_s=0.0,
     )
 
     async def send_entry(entry: Entry) -> None:

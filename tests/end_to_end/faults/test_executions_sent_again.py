@@ -124,7 +124,6 @@ async def test_one_that_still_runs_or_waits_is_not_run_beside_itself(served: Ser
     [
         {"code": COUNT + " "},
         {"timeout_s": 5.0},
-        {"allow_input": False},
         {"filename": "other.py"},
         {"silent": True},
     ],
