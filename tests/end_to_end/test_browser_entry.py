@@ -12,11 +12,11 @@ import attrs
 import pytest
 import trio
 
-from pyrepl3.endpoint.failures import FAILURES
 from pyrepl3.serving import Served
 
 from .websocket_driver import JSON, TOKEN, serve
 
+FAILURES = 5
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -165,7 +165,7 @@ async def test_a_websocket_by_cookie_is_of_our_page_or_not_at_all() -> None:
 
 
 async def test_guessing_codes_is_slowed_down_as_guessing_tokens_is() -> None:
-    async with browser() as its:
+    async with browser(failures_per_peer=FAILURES) as its:
         code = (await its.ask("POST", "/v1/browser/codes", **BEARER)).fields["code"]
         statuses = []
         for _ in range(FAILURES + 2):
