@@ -18,7 +18,21 @@ from typing import TextIO
 import attrs
 import trio
 
-from benchmarks import command, faults, latency, memory, output, pool, starting, throughput
+from benchmarks import (
+    command,
+    faults,
+    latency,
+    memory,
+    output,
+    pool,
+    remote_faults,
+    remote_latency,
+    remote_starting,
+    remote_throughput,
+    rest,
+    starting,
+    throughput,
+)
 from benchmarks.bench import LIMIT_S, Bench, BenchmarkBroken, Experiment, Settings
 from benchmarks.metrics import Metric, Samples, Spec, describe_target, evaluate, json_line, table
 
@@ -31,6 +45,11 @@ EXPERIMENTS: tuple[Experiment, ...] = tuple(
             *faults.EXPERIMENTS,
             *pool.EXPERIMENTS,
             *command.EXPERIMENTS,
+            *remote_latency.EXPERIMENTS,
+            *remote_throughput.EXPERIMENTS,
+            *remote_starting.EXPERIMENTS,
+            *remote_faults.EXPERIMENTS,
+            *rest.EXPERIMENTS,
             *starting.EXPERIMENTS,
             *throughput.EXPERIMENTS,
             *memory.EXPERIMENTS,
@@ -50,6 +69,8 @@ examples:
 reading it:
   floor    a bare Python worker that does nothing but run the code: no service can beat it
   peer     ipykernel through jupyter_client; `pip install 'pyrepl3[benchmarks]'` installs it
+  remote_  over a WebSocket, with `pyrepl3 serve` and our client: there the floor is the echo of
+           100 B by a bare trio-websocket, and the peer is jupyter_server
   us/floor how many times the floor's cost we pay, by medians (1 is the floor; less is better)
   peer/us  how many times our cost the peer pays, by medians (more is better)
   p95 p99  always the bad side: of a rate, what 95 % and 99 % of the samples reached
@@ -72,7 +93,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--list", action="store_true", help="name the metrics, their targets and what they are")
     add("--only", nargs="+", metavar="NAME", help="these metrics alone; * and ? are wildcards")
     add("--quick", action="store_true", help="fewer repetitions, and no fleet of 20 kernels")
-    add("--no-peers", action="store_true", help="leave ipykernel, execnet, trio-parallel out")
+    add("--no-peers", action="store_true", help="leave ipykernel, jupyter_server and others out")
     add("--large", action="store_true", help="the rows that need a large machine as well")
     add("--yardsticks", action="store_true", help="measure floor and peers alone, not PyREPL3")
     add("--json", metavar="FILE", help="write the JSON lines there instead of to stdout")
@@ -170,6 +191,16 @@ def machine() -> str:
     )
 
 
+def tell_missing(peer: str, packages: Sequence[str]) -> None:
+    """Say that a peer does not take part, and how to have it do so."""
+    if packages:
+        print(
+            f"{peer} is skipped: {' and '.join(packages)} not installed "
+            f"(pip install 'pyrepl3[benchmarks]')",
+            file=sys.stderr,
+        )
+
+
 @contextmanager
 def lines_to(path: str | None) -> Iterator[TextIO]:
     """The file that takes the JSON lines: the one named, or stdout."""
@@ -194,12 +225,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     bench = Bench(settings)
     print(machine(), file=sys.stderr)
-    if settings.peers and bench.missing:
-        missing = " and ".join(bench.missing)
-        print(
-            f"the peer is skipped: {missing} not installed (pip install 'pyrepl3[benchmarks]')",
-            file=sys.stderr,
-        )
+    if settings.peers:
+        tell_missing("the peer", bench.missing)
+        tell_missing("the peer over the network", bench.network_missing)
     started = time.monotonic()
     with lines_to(options.json) as lines:
         metrics, sound = trio.run(run_all, options.experiments, bench, lines)

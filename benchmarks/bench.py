@@ -17,11 +17,13 @@ from benchmarks.metrics import Samples, Spec
 
 if TYPE_CHECKING:
     from benchmarks.peer_ipykernel import Kernel, KernelFleet
+    from benchmarks.peer_jupyter_server import JupyterServer, RemoteKernel
 
 MILLISECONDS = 1000.0
 FLEET = 20
 """Sessions, workers or kernels side by side: the number that targets are stated for."""
 PEER_PACKAGES = ("ipykernel", "jupyter_client")
+NETWORK_PEER_PACKAGES = ("ipykernel", "jupyter_server", "websocket")
 LIMIT_S = 120.0
 """For one experiment: one that hangs is reported as such, and the next one runs."""
 
@@ -61,6 +63,7 @@ class Bench:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.missing = missing_packages(PEER_PACKAGES)
+        self.network_missing = missing_packages(NETWORK_PEER_PACKAGES)
         self._fleet: KernelFleet | None = None
 
     @property
@@ -72,6 +75,11 @@ class Bench:
     def peers(self) -> bool:
         """Whether ipykernel takes part."""
         return self.settings.peers and not self.missing
+
+    @property
+    def network_peers(self) -> bool:
+        """Whether jupyter_server takes part."""
+        return self.settings.peers and not self.network_missing
 
     def repeat(self, full: int, quick: int) -> int:
         """``full``, or ``quick`` where the run is to be short."""
@@ -87,6 +95,29 @@ class Bench:
 
         with started_kernel() as kernel:
             yield kernel
+
+    @contextmanager
+    def server(self, *, rate_limited: bool = True) -> Iterator[JupyterServer | None]:
+        """A jupyter_server of this experiment's own, or None without peers."""
+        if not self.network_peers:
+            yield None
+            return
+        from benchmarks.peer_jupyter_server import jupyter_server
+
+        with jupyter_server(rate_limited=rate_limited) as server:
+            yield server
+
+    @contextmanager
+    def remote_kernel(self, *, rate_limited: bool = True) -> Iterator[RemoteKernel | None]:
+        """A warm kernel on a server of this experiment's own, or None without peers."""
+        with self.server(rate_limited=rate_limited) as server:
+            if server is None:
+                yield None
+                return
+            from benchmarks.peer_jupyter_server import started_kernel
+
+            with started_kernel(server) as kernel:
+                yield kernel
 
     def fleet(self) -> KernelFleet | None:
         """Twenty kernels, started at the first call; None without peers, and in a quick run."""

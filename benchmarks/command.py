@@ -52,8 +52,6 @@ def run_process(arguments: list[str]) -> tuple[float, str]:
 
     Raises CalledProcessError when it fails, TimeoutExpired when it does not end.
     """
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     started = time.perf_counter()
     done = subprocess.run(
         arguments,
@@ -62,9 +60,15 @@ def run_process(arguments: list[str]) -> tuple[float, str]:
         check=True,
         text=True,
         timeout=LIMIT_S,
-        env=environment,
+        env=environment(),
     )
     return (time.perf_counter() - started) * MILLISECONDS, done.stdout
+
+
+def environment() -> dict[str, str]:
+    """This process's own, with this tree on the path."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def command() -> list[str]:

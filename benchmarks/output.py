@@ -28,7 +28,7 @@ from benchmarks.bench import (
 )
 from benchmarks.floor import FloorWorker
 from benchmarks.metrics import Samples, Spec, Target
-from benchmarks.subjects import make_config, one_session
+from benchmarks.subjects import Subject, make_config, one_session
 
 if TYPE_CHECKING:
     from benchmarks.peer_ipykernel import Kernel
@@ -84,7 +84,7 @@ SHORT_GROWTH = Spec(
 )
 
 
-async def print_all(session: pyrepl3.Session, printing: Printing) -> tuple[float, int]:
+async def print_all(session: Subject, printing: Printing) -> tuple[float, int]:
     """Seconds until the end of ``printing``, and the characters seen by then."""
     seen = 0
     ended = ""

@@ -1,7 +1,8 @@
 """The subject: PyREPL3 embedded in this trio program, through its public interface alone.
 
 Owns the few moves that experiments repeat: a supervisor with a given pool, one execution timed,
-the first output timed. Must not know floor, peers or targets.
+the first output timed. What is done in a session is the same for one over the network
+(`service.py`). Must not know floor, peers or targets.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ import trio
 
 import pyrepl3
 from benchmarks.bench import MILLISECONDS, expect
+
+Subject = pyrepl3.Session | pyrepl3.RemoteSession
+"""One interface, embedded and over the network."""
+Opener = pyrepl3.Supervisor | pyrepl3.Client
 
 POLL_S = 0.002
 POOL_LIMIT_S = 10.0
@@ -57,18 +62,16 @@ async def one_session(config: pyrepl3.Config) -> AsyncIterator[pyrepl3.Session]:
 
 
 @asynccontextmanager
-async def many_sessions(
-    supervisor: pyrepl3.Supervisor, count: int
-) -> AsyncIterator[list[pyrepl3.Session]]:
+async def many_sessions(opener: Opener, count: int) -> AsyncIterator[list[Subject]]:
     """So many sessions, started together, each of which has answered once.
 
     Each stays in the task that opened it, so that its context may hold a nursery.
     """
-    sessions: list[pyrepl3.Session] = []
+    sessions: list[Subject] = []
     all_answered, finished = trio.Event(), trio.Event()
 
     async def hold() -> None:
-        async with supervisor.session() as session:
+        async with opener.session() as session:
             await timed_run(session)
             sessions.append(session)
             if len(sessions) == count:
@@ -83,7 +86,7 @@ async def many_sessions(
         finished.set()
 
 
-async def timed_run(session: pyrepl3.Session) -> float:
+async def timed_run(session: Subject) -> float:
     """Milliseconds of one ``1+1``, its answer checked."""
     started = time.perf_counter()
     execution = await session.run("1+1")
@@ -92,7 +95,7 @@ async def timed_run(session: pyrepl3.Session) -> float:
     return elapsed * MILLISECONDS
 
 
-async def time_to_output(session: pyrepl3.Session, code: str, *, interrupt: bool = False) -> float:
+async def time_to_output(session: Subject, code: str, *, interrupt: bool = False) -> float:
     """Milliseconds until the first output of ``code`` is seen; then it ends, or is interrupted."""
     seen = 0.0
     started = time.perf_counter()
@@ -106,7 +109,7 @@ async def time_to_output(session: pyrepl3.Session, code: str, *, interrupt: bool
     return seen * MILLISECONDS
 
 
-async def time_to_interrupt(session: pyrepl3.Session, code: str) -> float:
+async def time_to_interrupt(session: Subject, code: str) -> float:
     """Milliseconds from the interrupt to the end of ``code``, which prints or asks first."""
     asked = told = 0.0
     async with trio.open_nursery() as nursery, session.stream(code) as events:

@@ -24,7 +24,7 @@ from benchmarks.bench import (
 )
 from benchmarks.floor import FloorWorker, run_in_flight, run_side_by_side
 from benchmarks.metrics import Spec, Target
-from benchmarks.subjects import make_config, many_sessions, one_session, timed_run
+from benchmarks.subjects import Subject, make_config, many_sessions, one_session, timed_run
 
 IN_FLIGHT = 1000
 PEER_IN_FLIGHT = 300
@@ -62,7 +62,7 @@ async def measure_pipelined(bench: Bench) -> Measured:
             session = await stack.enter_async_context(
                 one_session(make_config(queued_executions=IN_FLIGHT))
             )
-            turns.append(Turn("subject", lambda: _burst(session)))
+            turns.append(Turn("subject", lambda: burst(session)))
         floor = stack.enter_context(FloorWorker())
         turns.append(
             Turn("floor", blocking(lambda: IN_FLIGHT / run_in_flight(floor, "1+1", IN_FLIGHT)))
@@ -85,7 +85,7 @@ async def measure_pipelined(bench: Bench) -> Measured:
         return {PIPELINED.name: as_samples(measured, warm_up=WARM_UP)}
 
 
-async def _burst(session: pyrepl3.Session) -> float:
+async def burst(session: Subject) -> float:
     started = time.perf_counter()
     async with trio.open_nursery() as nursery:
         for _ in range(IN_FLIGHT):
@@ -101,7 +101,7 @@ async def measure_twenty(bench: Bench) -> Measured:
         if bench.subject:
             supervisor = await stack.enter_async_context(pyrepl3.open_supervisor(make_config()))
             sessions = await stack.enter_async_context(many_sessions(supervisor, FLEET))
-            turns.append(Turn("subject", lambda: _side_by_side(sessions, latencies["subject"])))
+            turns.append(Turn("subject", lambda: side_by_side(sessions, latencies["subject"])))
         workers = [stack.enter_context(FloorWorker()) for _ in range(FLEET)]
 
         def floor_once() -> float:
@@ -134,8 +134,8 @@ async def measure_twenty(bench: Bench) -> Measured:
     }
 
 
-async def _side_by_side(sessions: list[pyrepl3.Session], latencies: list[float]) -> float:
-    async def client(session: pyrepl3.Session) -> None:
+async def side_by_side(sessions: list[Subject], latencies: list[float]) -> float:
+    async def client(session: Subject) -> None:
         latencies.extend([await timed_run(session) for _ in range(EACH)])
 
     started = time.perf_counter()
