@@ -23,11 +23,20 @@ from benchmarks.bench import (
 )
 from benchmarks.floor import FloorWorker
 from benchmarks.metrics import Samples, Spec, Target
-from benchmarks.subjects import make_config, many_sessions, timed_run, wait_all_gone, wait_idle
+from benchmarks.subjects import (
+    make_config,
+    many_sessions,
+    time_to_cold_answer,
+    wait_empty,
+    wait_idle,
+    wait_settled,
+)
 
 HEAVY = ("numpy", "pandas")
 IMPORT_HEAVY = "import " + ", ".join(HEAVY)
 MIN_IDLE = 4
+IDLE_S = 0.1
+"""For a pool that is to have none ready, soon after some were asked for."""
 WARM_UP = 2
 
 WARM = Spec(
@@ -111,9 +120,9 @@ async def _cold(bench: Bench, *, preload: tuple[str, ...]) -> dict[str, list[flo
         turns: list[Turn] = []
         if bench.subject:
             supervisor = await stack.enter_async_context(
-                pyrepl3.open_supervisor(make_config(preload=preload))
+                pyrepl3.open_supervisor(make_config(preload=preload, idle_lifetime_s=IDLE_S))
             )
-            turns.append(Turn("subject", lambda: cold_once(supervisor), size=bench.repeat(10, 5)))
+            turns.append(Turn("subject", lambda: cold_once(supervisor)))
         turns.append(Turn("floor", blocking(floor_once), rounds=5 if preload else None))
         if bench.peers:
             turns.append(Turn("peer", blocking(peer_once), rounds=bench.repeat(5, 2)))
@@ -121,12 +130,9 @@ async def _cold(bench: Bench, *, preload: tuple[str, ...]) -> dict[str, list[flo
 
 
 async def cold_once(supervisor: pyrepl3.Supervisor) -> float:
-    """Milliseconds to a first answer, once the one before has left the machine."""
-    await wait_all_gone(supervisor)
-    started = time.perf_counter()
-    async with supervisor.session() as session:
-        await timed_run(session)
-        return (time.perf_counter() - started) * MILLISECONDS
+    """Milliseconds to a first answer, once no other session is left."""
+    await wait_empty(supervisor)
+    return await time_to_cold_answer(supervisor)
 
 
 async def measure_together(bench: Bench) -> Measured:
@@ -145,7 +151,7 @@ async def measure_together(bench: Bench) -> Measured:
 
 
 async def _together_once(supervisor: pyrepl3.Supervisor) -> float:
-    await wait_all_gone(supervisor)
+    await wait_settled(supervisor)
     started = time.perf_counter()
     async with many_sessions(supervisor, FLEET):
         elapsed = time.perf_counter() - started

@@ -34,6 +34,7 @@ def make_config(
     preload: tuple[str, ...] = (),
     queued_executions: int = 16,
     start_timeout_s: float = 30.0,
+    idle_lifetime_s: float = 3600.0,
 ) -> pyrepl3.Config:
     """A configuration whose limits on output and time are off: they are not what is measured."""
     return pyrepl3.Config(
@@ -42,6 +43,7 @@ def make_config(
             max_sessions=max_sessions,
             acquire_timeout_s=60.0,
             start_timeout_s=start_timeout_s,
+            idle_lifetime_s=idle_lifetime_s,
         ),
         templates={"python": pyrepl3.Template(preload=preload)},
         limits=pyrepl3.Limits(
@@ -125,10 +127,26 @@ async def time_to_interrupt(session: Subject, code: str) -> float:
     return (told - asked) * MILLISECONDS
 
 
+async def time_to_cold_answer(opener: Opener) -> float:
+    """Milliseconds from the request for a session to its first answer, none being ready."""
+    started = time.perf_counter()
+    async with opener.session() as session:
+        await timed_run(session)
+        elapsed = time.perf_counter() - started
+        expect(not is_warm(session), "the pool had a session ready")
+    return elapsed * MILLISECONDS
+
+
+def is_warm(session: Subject) -> bool:
+    """Whether the pool had it ready."""
+    facts = session.lease if isinstance(session, pyrepl3.Session) else session.facts
+    return facts.warm
+
+
 async def wait_idle(supervisor: pyrepl3.Supervisor, count: int) -> None:
     """Until so many sessions are ready in the pool, and none is starting or stopping.
 
-    Raises BenchmarkBroken when that takes unreasonably long, as does `wait_all_gone`.
+    Raises BenchmarkBroken when that takes unreasonably long, as does `wait_settled`.
     """
     for _ in range(int(POOL_LIMIT_S / POLL_S)):
         pool = supervisor.statistics().pool
@@ -138,9 +156,22 @@ async def wait_idle(supervisor: pyrepl3.Supervisor, count: int) -> None:
     expect(False, f"the pool never settled with {count} idle sessions")
 
 
-async def wait_all_gone(supervisor: pyrepl3.Supervisor) -> None:
-    """Until the pool, which keeps none ready, holds no session: not one is left to stop."""
+async def wait_settled(supervisor: pyrepl3.Supervisor) -> None:
+    """Until the pool starts and stops no session."""
     await wait_idle(supervisor, 0)
+
+
+async def wait_empty(supervisor: pyrepl3.Supervisor) -> None:
+    """Until the pool has no session at all.
+
+    One that was in use keeps some ready for a while, as it remembers that they were asked for.
+    """
+    for _ in range(int(POOL_LIMIT_S / POLL_S)):
+        pool = supervisor.statistics().pool
+        if not (pool.idle or pool.leased or pool.starting or pool.stopping):
+            return
+        await trio.sleep(POLL_S)
+    expect(False, "the pool always keeps a session ready")
 
 
 def pss_mb(pid: int) -> float:
