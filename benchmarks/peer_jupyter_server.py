@@ -30,6 +30,7 @@ import attrs
 import websocket
 
 ANSWER_LIMIT_S = 60.0
+END_LIMIT_S = 5.0
 POLL_S = 0.05
 JSON = {"Content-Type": "application/json"}
 
@@ -71,6 +72,7 @@ class RemoteKernel(AbstractContextManager["RemoteKernel"]):
     def __init__(self, server: JupyterServer) -> None:
         self.server = server
         self.id: str = server.ask("POST", "/api/kernels", {"name": "python3"})["id"]
+        self.has_died = False
         self.numbers = itertools.count(1)
         self.client = secrets.token_hex(8)
         self.socket = websocket.create_connection(
@@ -86,8 +88,9 @@ class RemoteKernel(AbstractContextManager["RemoteKernel"]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.socket.shutdown()
-        self.server.ask("DELETE", f"/api/kernels/{self.id}")
+        self.socket.close(timeout=0)
+        if not self.has_died:
+            self.server.ask("DELETE", f"/api/kernels/{self.id}")
 
     def send(self, code: str) -> str:
         """Send one execute request, and wait for nothing; its id."""
@@ -154,7 +157,11 @@ class RemoteKernel(AbstractContextManager["RemoteKernel"]):
         self.server.ask("POST", f"/api/kernels/{self.id}/interrupt")
 
     def wait_death(self, limit_s: float) -> bool:
-        """Until the client is told that the kernel has died; False when it never is."""
+        """Until the client is told that the kernel has died; False when it never is.
+
+        What the server then makes of it is left to it.
+        """
+        self.has_died = True
         self.socket.settimeout(limit_s)
         try:
             while True:
@@ -198,9 +205,9 @@ def jupyter_server(*, rate_limited: bool = True) -> Iterator[JupyterServer]:
                 server.close()
                 process.terminate()
                 try:
-                    process.wait(ANSWER_LIMIT_S)
-                finally:
-                    process.kill()
+                    process.wait(END_LIMIT_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()  # after a kernel's crash it does not end by itself
 
 
 def _free_port() -> int:

@@ -22,7 +22,7 @@ from benchmarks.bench import (
 )
 from benchmarks.metrics import Spec, Target
 from benchmarks.service import Service, serving
-from benchmarks.subjects import timed_run
+from benchmarks.subjects import is_warm, time_to_cold_answer
 
 MIN_IDLE = 4
 WARM_UP = 2
@@ -69,7 +69,7 @@ async def _warm_once(service: Service, client: pyrepl3.Client) -> float:
     started = time.perf_counter()
     async with client.session() as session:
         elapsed = time.perf_counter() - started
-        expect(session.facts.warm, "no session was ready")
+        expect(is_warm(session), "no session was ready")
     return elapsed * MILLISECONDS
 
 
@@ -80,7 +80,7 @@ async def measure_cold(bench: Bench) -> Measured:
         if bench.subject:
             service = stack.enter_context(serving())
             client = await stack.enter_async_context(service.client())
-            turns.append(Turn("subject", lambda: _cold_once(service, client), 10))
+            turns.append(Turn("subject", lambda: _cold_once(service, client)))
         server = stack.enter_context(bench.server())
         if server is not None:
             from benchmarks.peer_jupyter_server import RemoteKernel
@@ -97,11 +97,8 @@ async def measure_cold(bench: Bench) -> Measured:
 
 
 async def _cold_once(service: Service, client: pyrepl3.Client) -> float:
-    await service.wait_settled()
-    started = time.perf_counter()
-    async with client.session() as session:
-        await timed_run(session)
-        return (time.perf_counter() - started) * MILLISECONDS
+    await service.wait_empty()
+    return await time_to_cold_answer(client)
 
 
 EXPERIMENTS = (

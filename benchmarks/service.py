@@ -26,6 +26,8 @@ from benchmarks.subjects import timed_run
 START_LIMIT_S = 30.0
 POLL_S = 0.01
 SETTLE_LIMIT_S = 10.0
+SETTLED_POLLS = 5
+FORGET_S = 0.5
 QUEUED = 1000
 LIMITS = pyrepl3.Limits(
     memory_bytes=None,  # over the network: the template's
@@ -55,17 +57,32 @@ class Service:
         """A client of it, not yet connected."""
         return pyrepl3.Client(self.url, self.token)
 
-    async def wait_settled(self) -> None:
-        """Until it has the processes of its idle sessions, and no other one of a session.
+    async def wait_settled(self) -> int:
+        """Until it starts and ends no process any more; how many sessions it has ready then.
 
         Raises BenchmarkBroken when that takes unreasonably long.
         """
         zygotes = psutil.Process(self.process.pid).children()
         expect(len(zygotes) == 1, f"the service has {len(zygotes)} processes of its own")
         deadline = time.monotonic() + SETTLE_LIMIT_S
-        while len(zygotes[0].children()) != self.min_idle:
-            expect(time.monotonic() < deadline, f"there are never just {self.min_idle} sessions")
+        before: list[int] = []
+        stands = 0
+        while stands < SETTLED_POLLS:
+            expect(time.monotonic() < deadline, "the service never settles")
             await trio.sleep(POLL_S)
+            now = [process.pid for process in zygotes[0].children()]
+            stands = stands + 1 if now == before and len(now) >= self.min_idle else 0
+            before = now
+        return len(before)
+
+    async def wait_empty(self) -> None:
+        """Until it has no session ready: it keeps some as long as it remembers that they were
+        asked for, and others live on; those are killed."""
+        while await self.wait_settled():
+            zygote = psutil.Process(self.process.pid).children()[0]
+            for idle in zygote.children():
+                idle.kill()
+            await trio.sleep(FORGET_S)
 
     def cpu_s(self) -> float:
         """What its threads have used so far; those of its sessions' processes are not in it."""
