@@ -7,6 +7,7 @@ what was asked; no session waits for it. Must not know HTTP, nor how its princip
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import attrs
@@ -19,8 +20,9 @@ from pyrepl3.config import Config
 from pyrepl3.endpoint.access import Principal
 from pyrepl3.endpoint.attachment import Attachment
 from pyrepl3.endpoint.client_requests import VERSION, ClientRequests, Fields, Finish
+from pyrepl3.endpoint.outbox import Outbox
 from pyrepl3.endpoint.problems import error_fields
-from pyrepl3.endpoint.web_socket import MESSAGE_BYTES, Closed
+from pyrepl3.endpoint.web_socket import MESSAGE_BYTES, Closed, send_frames
 from pyrepl3.errors import BadMessage, PyreplError
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.hosting_messages import HostMessage, Opened
@@ -56,8 +58,12 @@ class ClientConnection:
     _attachments: dict[str, Attachment] = attrs.field(factory=dict, init=False)
     _all_is_sent: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when the last of those ends; made anew for whoever waits then."""
+    _outbox: Outbox = attrs.field(init=False)
     _strikes: int = attrs.field(default=0, init=False)
     _in_flight: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(IN_FLIGHT), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._outbox = Outbox(partial(send_frames, self.socket), self.config.endpoint.slow_client_s)
 
     async def run(self) -> None:
         """Talk until the client has gone, is too slow, or says nothing that can be understood."""
@@ -71,10 +77,13 @@ class ClientConnection:
                     attach=lambda opened, since: self._attach(opened, since, requests, nursery),
                     detach=self._detach,
                 )
-                await self._send(self._welcome())
+                self._post(self._welcome())
+                nursery.start_soon(self._outbox.run)
                 nursery.start_soon(self._watch)
                 while self._strikes < STRIKES:
+                    await self._outbox.wait_room()
                     await self._take(await self.socket.get_message(), requests, nursery)
+                await self._outbox.wait_sent()
                 reason = (POLICY_VIOLATION, f"BAD_MESSAGE, {STRIKES} times")
                 nursery.cancel_scope.cancel()
         except* Closed:
@@ -82,6 +91,7 @@ class ClientConnection:
         except* trio.TooSlowError:
             reason = (POLICY_VIOLATION, "SLOW_CLIENT")
         finally:
+            self._outbox.close()
             self._attachments.clear()
             self._all_is_sent.set()
         if reason is not None:
@@ -93,6 +103,7 @@ class ClientConnection:
             if self._all_is_sent.is_set():
                 self._all_is_sent = trio.Event()
             await self._all_is_sent.wait()
+        await self._outbox.wait_sent()
         await trio.lowlevel.checkpoint()
 
     async def close(self, code: int, reason: str) -> None:
@@ -121,17 +132,20 @@ class ClientConnection:
         except PyreplError as error:
             if isinstance(error, BadMessage):
                 self._strikes += 1
-            await self._send(_error(wire.id_of(fields), error))
+            self._post(_error(wire.id_of(fields), error))
             return
-        await self._in_flight.acquire()
+        try:
+            self._in_flight.acquire_nowait()
+        except trio.WouldBlock:
+            await self._in_flight.acquire()
         try:
             finish = await requests.begin(request)
         except PyreplError as error:
             self._in_flight.release()
-            await self._send(_error(request.id, error))
+            self._post(_error(request.id, error))
         except Gone:
             self._in_flight.release()
-            await self._send(_error(request.id, refusals.service_ending()))
+            self._post(_error(request.id, refusals.service_ending()))
         else:
             nursery.start_soon(self._finish, request, finish)
 
@@ -143,7 +157,7 @@ class ClientConnection:
         except Gone:
             told = _error(request.id, refusals.session_over("gone"))
         self._in_flight.release()
-        await self._send(told)
+        self._post(told, can_wait=told["type"] == "accepted")
 
     # --- events ---------------------------------------------------------------------------------
 
@@ -178,13 +192,14 @@ class ClientConnection:
         return attachment
 
     async def _send_entry(self, entry: Entry) -> None:
-        if self.format is Format.MSGPACK:
-            await self._send_frame(entry.body)
-        else:
-            await self._send_frame(encode_json(decode_msgpack(entry.body)))
+        frame: str | bytes = entry.body
+        if self.format is Format.JSON:
+            frame = encode_json(decode_msgpack(entry.body))
+        await self._outbox.wait_room()
+        self._outbox.post(frame, can_wait=entry.can_wait)
 
     async def _send_gap(self, session: str, gap: Stretch) -> None:
-        await self._send(
+        self._post(
             {
                 "type": "gap",
                 "session": session,
@@ -196,14 +211,9 @@ class ClientConnection:
 
     # --- the way out ----------------------------------------------------------------------------
 
-    async def _send(self, fields: Fields) -> None:
+    def _post(self, fields: Fields, *, can_wait: bool = False) -> None:
         encode = encode_msgpack if self.format is Format.MSGPACK else encode_json
-        await self._send_frame(encode(fields))
-
-    async def _send_frame(self, frame: str | bytes) -> None:
-        """Raises TooSlowError where the client does not take it, Closed where it has gone."""
-        with trio.fail_after(self.config.endpoint.slow_client_s):
-            await self.socket.send_message(frame)
+        self._outbox.post(encode(fields), can_wait=can_wait)
 
     def _welcome(self) -> Fields:
         return {

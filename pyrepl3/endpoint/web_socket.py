@@ -6,7 +6,7 @@ fragments of a message, and on the time that a client may take to read one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
@@ -101,3 +101,26 @@ async def receive_upgrade(
     )
     nursery.start_soon(connection._reader_task)
     return await connection._get_request()
+
+
+async def send_frames(socket: WebSocketConnection, frames: Sequence[str | bytes]) -> None:
+    """Send messages in one write, where trio-websocket has one for each. Raises Closed."""
+    if socket.closed:
+        raise Closed(socket.closed)
+    data = b"".join([socket._wsproto.send(_event(frame)) for frame in frames])
+    lock = socket._stream_lock
+    if lock.locked():
+        await lock.acquire()
+    else:
+        lock.acquire_nowait()  # without a turn of the loop
+    try:
+        await socket._stream.send_all(data)
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        await socket._abort_web_socket()
+        raise Closed(socket.closed) from None
+    finally:
+        lock.release()
+
+
+def _event(frame: str | bytes) -> Event:
+    return BytesMessage(data=frame) if isinstance(frame, bytes) else TextMessage(data=frame)

@@ -299,7 +299,7 @@ class HostedSession:
         ended.set()
 
     def _note(self, record: Record, event: Event) -> None:
-        seq = self._append(as_map(event))
+        seq = self._append(as_map(event), can_wait=isinstance(event, Started))
         if isinstance(event, Started):
             record.started = True
         elif isinstance(event, InputRequested):
@@ -313,9 +313,10 @@ class HostedSession:
             self._rest()
             self._close_if_drained()
 
-    def _append(self, fields: Mapping[str, Any]) -> int:
+    def _append(self, fields: Mapping[str, Any], *, can_wait: bool = False) -> int:
         return self.journal.append(
-            lambda seq: encode_msgpack({**fields, "session": self.id, "seq": seq})
+            lambda seq: encode_msgpack({**fields, "session": self.id, "seq": seq}),
+            can_wait=can_wait,
         ).seq
 
     # --- the end --------------------------------------------------------------------------------

@@ -59,9 +59,9 @@ class Journal:
 
     # --- writing --------------------------------------------------------------------------------
 
-    def append(self, make_body: Callable[[int], bytes]) -> Entry:
+    def append(self, make_body: Callable[[int], bytes], *, can_wait: bool = False) -> Entry:
         """One more event; ``make_body`` gives its bytes, told its number. Readers wake."""
-        entry = self._state.append(make_body)
+        entry = self._state.append(make_body, can_wait=can_wait)
         self._wake()
         return entry
 
@@ -126,6 +126,7 @@ class Journal:
         None when nothing will come any more. A reader goes on from the last number of what it
         got: that of the last event, or of the gap.
         """
+        has_waited = False
         while True:
             gap = self._state.gap_after(since)
             place = since if gap is None else gap.last
@@ -135,12 +136,14 @@ class Journal:
                 if not entries:
                     continue  # forgotten meanwhile
             if entries or gap is not None:
-                await trio.lowlevel.checkpoint()
+                if not has_waited:
+                    await trio.lowlevel.checkpoint()
                 return Batch(gap, entries)
             if self._closed:
                 await trio.lowlevel.checkpoint()
                 return None
             await self._news.wait()
+            has_waited = True
 
     async def _read_disk(self, since: int) -> list[Entry]:
         try:

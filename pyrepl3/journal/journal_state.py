@@ -29,6 +29,8 @@ class Entry:
 
     seq: int
     body: bytes
+    can_wait: bool = False
+    """Whether nobody minds getting it a moment later, together with the next one."""
 
 
 @attrs.frozen
@@ -71,9 +73,9 @@ class JournalState:
         """The first event that can still be had; the next to come when there is none."""
         return self._disk[0].first if self._disk else self.memory_from
 
-    def append(self, make_body: Callable[[int], bytes]) -> Entry:
+    def append(self, make_body: Callable[[int], bytes], *, can_wait: bool = False) -> Entry:
         """One more event; ``make_body`` gives its bytes, told the number that it has."""
-        entry = Entry(self.last_seq + 1, make_body(self.last_seq + 1))
+        entry = Entry(self.last_seq + 1, make_body(self.last_seq + 1), can_wait)
         self.last_seq = entry.seq
         self._memory.append(entry)
         self._count_memory(len(entry.body))

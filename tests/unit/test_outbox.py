@@ -1,0 +1,144 @@
+"""Unit tests: what a connection tells goes out in order, together, and to who takes it in time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from pyrepl3.endpoint.outbox import PATIENCE_S, WRITE_BYTES, Frame, Outbox
+
+SLOW_CLIENT_S = 30.0
+
+
+@attrs.define(eq=False)
+class Client:
+    """What was written to it, and when; takes nothing while it ``is_full``."""
+
+    writes: list[list[Frame]] = attrs.field(factory=list)
+    times: list[float] = attrs.field(factory=list)
+    is_full: bool = False
+    has_room: trio.Event = attrs.field(factory=trio.Event)
+
+    async def write(self, frames: Sequence[Frame]) -> None:
+        if self.is_full:
+            await self.has_room.wait()
+        await trio.lowlevel.checkpoint()
+        self.writes.append(list(frames))
+        self.times.append(trio.current_time())
+
+
+@asynccontextmanager
+async def written_to(client: Client) -> AsyncIterator[Outbox]:
+    outbox = Outbox(client.write, SLOW_CLIENT_S)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.run)
+        yield outbox
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_told_in_one_moment_goes_out_in_one_write_and_in_order(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = Client()
+    async with written_to(client) as outbox:
+        outbox.post(b"a", can_wait=True)
+        outbox.post(b"b")
+        outbox.post(b"c", can_wait=True)
+        await outbox.wait_sent()
+
+    assert client.writes == [[b"a", b"b", b"c"]]
+
+
+async def test_what_can_wait_goes_with_what_comes_next(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = Client()
+    async with written_to(client) as outbox:
+        began = trio.current_time()
+        outbox.post(b"accepted", can_wait=True)
+        await trio.sleep(PATIENCE_S / 2)
+        outbox.post(b"result")
+        await trio.sleep(1)
+
+    assert client.writes == [[b"accepted", b"result"]]
+    assert client.times == [began + PATIENCE_S / 2]
+
+
+async def test_what_can_wait_does_not_wait_for_longer_than_a_moment(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = Client()
+    async with written_to(client) as outbox:
+        began = trio.current_time()
+        for _ in range(2):
+            outbox.post(b"started", can_wait=True)
+            await trio.sleep(1)
+
+    assert client.writes == [[b"started"], [b"started"]]
+    assert client.times == [began + PATIENCE_S, began + 1 + PATIENCE_S]
+
+
+async def test_a_write_is_bounded_but_for_one_message_that_is_larger(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    half, whole = b"h" * (WRITE_BYTES // 2), b"w" * (WRITE_BYTES + 1)
+    client = Client()
+    async with written_to(client) as outbox:
+        for frame in (half, half, half, whole, half):
+            outbox.post(frame)
+        await outbox.wait_sent()
+
+    assert client.writes == [[half, half], [half], [whole], [half]]
+
+
+async def test_who_posts_much_waits_for_a_client_that_takes_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = Client(is_full=True)
+    async with written_to(client) as outbox:
+        await outbox.wait_room()  # there is: this does not wait
+        outbox.post(b"x" * WRITE_BYTES)
+        await trio.testing.wait_all_tasks_blocked()
+        outbox.post(b"y" * WRITE_BYTES)
+        with trio.move_on_after(1) as too_long:
+            await outbox.wait_room()
+        client.has_room.set()
+        await outbox.wait_room()
+        await outbox.wait_sent()
+
+    assert too_long.cancelled_caught
+    assert [len(frames) for frames in client.writes] == [1, 1]
+
+
+async def test_a_client_that_takes_nothing_for_too_long_is_told_of(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    outbox = Outbox(Client(is_full=True).write, SLOW_CLIENT_S)
+    began = trio.current_time()
+    outbox.post(b"x")
+
+    with pytest.raises(trio.TooSlowError):
+        await outbox.run()
+
+    assert trio.current_time() == began + SLOW_CLIENT_S
+
+
+async def test_who_waits_is_let_go_when_nothing_is_sent_any_more(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = Client(is_full=True)
+    async with written_to(client) as outbox, trio.open_nursery() as nursery:
+        outbox.post(b"x" * WRITE_BYTES)
+        outbox.post(b"y" * WRITE_BYTES)
+        nursery.start_soon(outbox.wait_room)
+        nursery.start_soon(outbox.wait_sent)
+        await trio.testing.wait_all_tasks_blocked()
+        outbox.close()
+        outbox.post(b"z")
+
+    assert client.writes == []
