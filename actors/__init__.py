@@ -26,12 +26,14 @@ from .errors import UnknownChild as UnknownChild
 from .mailbox import Address as Address
 from .mailbox import Answer as Answer
 from .mailbox import Inbox as Inbox
+from .mailbox import Outcome as Outcome
 from .mailbox import Reply as Reply
 from .mailbox import ask as ask
 from .mailbox import close_mailbox as close_mailbox
 from .mailbox import open_mailbox as open_mailbox
 from .mailbox import open_reply as open_reply
 from .mailbox import receive_more as receive_more
+from .mailbox import reply_to as reply_to
 from .restart_budget import NO_BACKOFF as NO_BACKOFF
 from .restart_budget import Backoff as Backoff
 from .restart_budget import RestartIntensity as RestartIntensity

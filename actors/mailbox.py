@@ -15,7 +15,7 @@ whoever asked it. (Shape from OTP's ``gen_server:call`` and Rust's ``tokio::sync
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Generic, NoReturn, TypeAlias, TypeVar
+from typing import Generic, NoReturn, Protocol, TypeAlias, TypeVar
 
 import attrs
 import trio
@@ -24,6 +24,7 @@ from .errors import ActorGone, AlreadyAnswered, NoReply
 
 M = TypeVar("M")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 Address: TypeAlias = trio.MemorySendChannel[M]
 """Where messages of type M are sent."""
@@ -92,6 +93,13 @@ class _Failure:
         raise self.error
 
 
+class Outcome(Protocol[T_co]):
+    """An answer, a failure, or that there is none."""
+
+    def unwrap(self) -> T_co:
+        """The answer; raises what the reply was failed with, or NoReply."""
+
+
 class Reply(Generic[T]):
     """The answering end of one request: use it once, from any task, without waiting.
 
@@ -102,7 +110,9 @@ class Reply(Generic[T]):
 
     __slots__ = ("_channel", "_used")
 
-    def __init__(self, channel: trio.MemorySendChannel[_Value[T] | _Failure]) -> None:
+    def __init__(
+        self, channel: "trio.MemorySendChannel[_Value[T] | _Failure] | _Function[T]"
+    ) -> None:
         self._channel = channel
         self._used = False
 
@@ -152,6 +162,30 @@ class Reply(Generic[T]):
                 trio.lowlevel.current_trio_token().run_sync_soon(self._channel.close)
 
 
+class _Function(Generic[T]):
+    """What a reply has instead of a channel, where its answer goes to a function."""
+
+    __slots__ = ("_on_answer",)
+
+    def __init__(self, on_answer: "Callable[[Outcome[T]], object]") -> None:
+        self._on_answer: Callable[[Outcome[T]], object] | None = on_answer
+
+    def send_nowait(self, outcome: "_Value[T] | _Failure") -> None:
+        on_answer, self._on_answer = self._on_answer, None
+        assert on_answer is not None  # a reply is used once
+        on_answer(outcome)
+
+    def close(self) -> None:
+        if self._on_answer is not None:
+            self.send_nowait(_Failure(NoReply()))
+
+    def __enter__(self) -> "_Function[T]":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
 class Answer(Generic[T]):
     """The asking end of one request."""
 
@@ -199,6 +233,16 @@ def open_reply() -> tuple[Reply[T], Answer[T]]:
     """The two ends of one request: the reply goes into the message, the answer stays here."""
     send, receive = trio.open_memory_channel[_Value[T] | _Failure](ANSWERS_A_REPLY)
     return Reply(send), Answer(receive)
+
+
+def reply_to(on_answer: "Callable[[Outcome[T]], object]") -> Reply[T]:
+    """A reply whose answer is given to a function, by whoever answers, at once.
+
+    Where the answer is only passed on, this spares a task that waits for it. ``on_answer`` is
+    called once, with what has ``unwrap()``: it gives the value, and raises as :meth:`Answer.wait`
+    does. It runs in the actor's own task, so it must neither wait nor raise.
+    """
+    return Reply(_Function(on_answer))
 
 
 async def ask(

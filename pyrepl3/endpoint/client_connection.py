@@ -6,9 +6,9 @@ what was asked; no session waits for it. Must not know HTTP, nor how its princip
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import trio
@@ -59,6 +59,8 @@ class ClientConnection:
     _all_is_sent: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when the last of those ends; made anew for whoever waits then."""
     _outbox: Outbox = attrs.field(init=False)
+    _is_over: bool = attrs.field(default=False, init=False)
+    """Whether nothing more is begun or told."""
     _strikes: int = attrs.field(default=0, init=False)
     _in_flight: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(IN_FLIGHT), init=False)
 
@@ -77,13 +79,10 @@ class ClientConnection:
                     attach=lambda opened, since: self._attach(opened, since, requests, nursery),
                     detach=self._detach,
                 )
-                self._post(self._welcome())
-                nursery.start_soon(self._outbox.run)
-                nursery.start_soon(self._watch)
-                while self._strikes < STRIKES:
-                    await self._outbox.wait_room()
-                    await self._take(await self.socket.get_message(), requests, nursery)
-                await self._outbox.wait_sent()
+                try:
+                    await self._converse(requests, nursery)
+                finally:
+                    self._is_over = True
                 reason = (POLICY_VIOLATION, f"BAD_MESSAGE, {STRIKES} times")
                 nursery.cancel_scope.cancel()
         except* Closed:
@@ -96,6 +95,16 @@ class ClientConnection:
             self._all_is_sent.set()
         if reason is not None:
             await self.close(*reason)
+
+    async def _converse(self, requests: ClientRequests, nursery: trio.Nursery) -> None:
+        """Until too much of what the client says cannot be understood. Raises Closed."""
+        self._post(self._welcome())
+        nursery.start_soon(self._outbox.run)
+        nursery.start_soon(self._watch)
+        while self._strikes < STRIKES:
+            await self._outbox.wait_room()
+            await self._take(await self.socket.get_message(), requests, nursery)
+        await self._outbox.wait_sent()
 
     async def wait_sent(self) -> None:
         """Until nothing is sent any more of what it follows: all those sessions have ended."""
@@ -139,23 +148,37 @@ class ClientConnection:
         except trio.WouldBlock:
             await self._in_flight.acquire()
         try:
-            finish = await requests.begin(request)
+            if isinstance(request, wire.Execute):
+                await requests.execute(request, partial(self._answer, request.id))
+            else:
+                finish = await requests.begin(request)
+                nursery.start_soon(self._finish, request, finish)
         except PyreplError as error:
             self._in_flight.release()
             self._post(_error(request.id, error))
         except Gone:
             self._in_flight.release()
             self._post(_error(request.id, refusals.service_ending()))
-        else:
-            nursery.start_soon(self._finish, request, finish)
 
     async def _finish(self, request: wire.Request, finish: Finish) -> None:
         try:
-            told: Fields = {**await finish(), "reply_to": request.id}
+            fields = await finish()
+        except (PyreplError, Gone) as error:
+            failure = error
+            self._answer(request.id, lambda: _raised(failure))
+        else:
+            self._answer(request.id, lambda: fields)
+
+    def _answer(self, request: str | int, give: Callable[[], Fields]) -> None:
+        """What a request came to. Called in whatever task has it, maybe after this one's end."""
+        if self._is_over:
+            return
+        try:
+            told: Fields = {**give(), "reply_to": request}
         except PyreplError as error:
-            told = _error(request.id, error)
+            told = _error(request, error)
         except Gone:
-            told = _error(request.id, refusals.session_over("gone"))
+            told = _error(request, refusals.session_over("gone"))
         self._in_flight.release()
         self._post(told, can_wait=told["type"] == "accepted")
 
@@ -234,6 +257,10 @@ class ClientConnection:
                 "slow_client_s": self.config.endpoint.slow_client_s,
             },
         }
+
+
+def _raised(error: Exception) -> NoReturn:
+    raise error
 
 
 def _error(request: str | int | None, error: PyreplError) -> Mapping[str, Any]:

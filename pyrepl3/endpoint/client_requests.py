@@ -2,7 +2,8 @@
 
 Owns the mapping from the wire's requests to the host's and the sessions' messages. Each request
 has two parts: one that is done in the order in which requests came, so that a session gets them in
-that order, and one that waits for the answer. Must not know how anything is sent to the client.
+that order, and one that waits for the answer. Code, of which there is most, is answered by whoever
+has the answer: no task waits for it. Must not know how anything is sent to the client.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import Any, TypeVar
 
 import attrs
 
-from actors import Address, Answer, ask
+from actors import Address, Answer, Outcome, Reply, ask, reply_to
 from pyrepl3.client.editing import Completeness, Completion, Inspection
 from pyrepl3.endpoint.access import Principal
-from pyrepl3.errors import UnsupportedVersion
+from pyrepl3.errors import PyreplError, UnsupportedVersion
 from pyrepl3.events import InterruptOutcome
-from pyrepl3.hosting.asking import send_to
+from pyrepl3.hosting.asking import hand_to, send_to
 from pyrepl3.hosting.hosting_messages import (
     Accepted,
     CloseHosted,
@@ -59,12 +60,10 @@ class ClientRequests:
     """Sessions that were asked for, by what they were called."""
 
     async def begin(self, request: wire.Request) -> Finish:
-        """The first part of a request; what it returns is the second.
+        """The first part of a request, other than `execute`; what it returns is the second.
 
         Raises PyreplError.
         """
-        if isinstance(request, wire.Execute):
-            return await self._execute(request)
         if isinstance(request, wire.OpenSession):
             return partial(self._open, request)
         if isinstance(request, wire.Attach):
@@ -134,22 +133,35 @@ class ClientRequests:
 
     # --- what is asked of one session -----------------------------------------------------------
 
-    async def _execute(self, request: wire.Execute) -> Finish:
+    async def execute(
+        self, request: wire.Execute, tell: Callable[[Callable[[], Fields]], None]
+    ) -> None:
+        """Code has no second part: ``tell`` is called when its answer is there, in whatever task.
+
+        What ``tell`` is given is a function that returns the answer's fields, and raises as a
+        `Finish` does. Raises PyreplError, or Gone, where there is no session to ask.
+        """
         opened = await self._session(request.session)
-        answer: Answer[Accepted] = await send_to(opened, lambda reply: Submit(request, reply))
 
-        async def finish() -> Fields:
-            accepted = await answer.wait()
-            self.attach(opened, accepted.since)
-            return {
-                "type": "accepted",
-                "session": opened.session,
-                "execution": accepted.execution,
-                "position": accepted.position,
-                "again": accepted.again,
-            }
+        def on_answer(outcome: Outcome[Accepted]) -> None:
+            tell(partial(self._accepted, opened, outcome))
 
-        return finish
+        reply: Reply[Accepted] = reply_to(on_answer)
+        try:
+            await hand_to(opened, Submit(request, reply))
+        except PyreplError as error:
+            reply.fail(error)
+
+    def _accepted(self, opened: Opened, outcome: Outcome[Accepted]) -> Fields:
+        accepted = outcome.unwrap()
+        self.attach(opened, accepted.since)
+        return {
+            "type": "accepted",
+            "session": opened.session,
+            "execution": accepted.execution,
+            "position": accepted.position,
+            "again": accepted.again,
+        }
 
     async def _of_session(self, request: wire.OfSession) -> Finish:
         opened = await self._session(request.session)

@@ -116,7 +116,7 @@ async def send_frames(socket: WebSocketConnection, frames: Sequence[str | bytes]
     try:
         await socket._stream.send_all(data)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
-        await socket._abort_web_socket()
+        await socket._abort_web_socket()  # noqa: ASYNC120  # whose error comes of it is made below
         raise Closed(socket.closed) from None
     finally:
         lock.release()

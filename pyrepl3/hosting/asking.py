@@ -11,6 +11,7 @@ from typing import TypeVar
 import trio
 
 from actors import Address, Answer, Gone, Reply, ask, open_reply
+from pyrepl3.errors import SessionNotFound
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.hosting_messages import Find, HostedMessage, HostMessage, Opened
 
@@ -22,16 +23,23 @@ async def send_to(opened: Opened, make_message: Callable[[Reply[T]], HostedMessa
     reply: Reply[T]
     answer: Answer[T]
     reply, answer = open_reply()
-    message = make_message(reply)
+    try:
+        await hand_to(opened, make_message(reply))
+    except SessionNotFound:
+        reply.close()
+        raise
+    return answer
+
+
+async def hand_to(opened: Opened, message: HostedMessage) -> None:
+    """Once the session has the message. Raises SessionNotFound, and leaves it as it is then."""
     try:
         try:
             opened.address.send_nowait(message)
         except trio.WouldBlock:
             await opened.address.send(message)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
-        reply.close()
         raise refusals.session_not_found(opened.session) from None
-    return answer
 
 
 async def ask_session(opened: Opened, make_message: Callable[[Reply[T]], HostedMessage]) -> T:

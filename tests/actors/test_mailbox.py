@@ -12,12 +12,14 @@ from actors import (
     AlreadyAnswered,
     Answer,
     NoReply,
+    Outcome,
     Reply,
     ask,
     close_mailbox,
     open_mailbox,
     open_reply,
     receive_more,
+    reply_to,
 )
 from actors.testing import cancel_at_each_checkpoint
 
@@ -353,3 +355,52 @@ async def test_waiting_for_an_answer_can_be_cancelled_without_losing_it() -> Non
             assert answer.take_nowait() == 7
         else:
             assert run.value == 7
+
+
+def test_an_answer_can_go_to_a_function_in_the_moment_it_is_given() -> None:
+    outcomes: list[Outcome[str]] = []
+    reply: Reply[str] = reply_to(outcomes.append)
+
+    took = reply.answer("yes")
+
+    assert took
+    assert [outcome.unwrap() for outcome in outcomes] == ["yes"]
+
+
+def test_a_function_is_told_of_a_failure_and_of_a_reply_that_is_closed() -> None:
+    outcomes: list[Outcome[str]] = []
+    failed: Reply[str] = reply_to(outcomes.append)
+    closed: Reply[str] = reply_to(outcomes.append)
+
+    failed.fail(ValueError("no"))
+    with closed:
+        pass
+    closed.close()
+
+    first, second = outcomes
+    with pytest.raises(ValueError, match="no"):
+        first.unwrap()
+    with pytest.raises(NoReply):
+        second.unwrap()
+
+
+def test_a_function_is_told_once_and_a_second_answer_is_an_error() -> None:
+    outcomes: list[Outcome[str]] = []
+    given: Reply[str] = reply_to(outcomes.append)
+    with given as reply:
+        reply.answer("yes")
+        with pytest.raises(AlreadyAnswered):
+            reply.answer("no")
+
+    assert len(outcomes) == 1
+
+
+async def test_a_function_is_told_of_a_reply_that_was_dropped() -> None:
+    outcomes: list[Outcome[str]] = []
+    reply_to(outcomes.append)
+    gc.collect()
+    await wait_all_tasks_blocked()
+
+    (outcome,) = outcomes
+    with pytest.raises(NoReply):
+        outcome.unwrap()

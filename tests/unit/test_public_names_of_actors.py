@@ -36,6 +36,7 @@ NAMES = {
     "NO_BACKOFF",
     "NeverStarted",
     "NoReply",
+    "Outcome",
     "Reply",
     "Restart",
     "RestartIntensity",
@@ -52,6 +53,7 @@ NAMES = {
     "open_mailbox",
     "open_reply",
     "receive_more",
+    "reply_to",
 }
 
 NAMES_FOR_TESTS = {
