@@ -58,6 +58,7 @@ class Link:
     _inboxes: dict[str, tuple[MemoryObjectSendStream[Message], Inbox]] = attrs.field(
         factory=dict, init=False
     )
+    _heard_at: float = attrs.field(default=-math.inf, init=False)
     _failure: PyreplError | None = attrs.field(default=None, init=False)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -158,7 +159,9 @@ class Link:
         self._outbox.extend(self._state.reconnected())
         try:
             async with anyio.create_task_group() as group:
+                self._heard_at = anyio.current_time()
                 group.start_soon(self._write, socket)
+                group.start_soon(self._watch)
                 await self._read(socket)
         except* Disconnected as lost:
             raise _first(lost) from None
@@ -174,13 +177,17 @@ class Link:
 
     async def _read(self, socket: WebSocket) -> None:
         while True:
-            try:
-                with anyio.fail_after(SILENCE_S):
-                    messages = await socket.receive()
-            except TimeoutError:
-                raise Disconnected(f"nothing was heard for {SILENCE_S:g} s") from None
+            messages = await socket.receive()
+            self._heard_at = anyio.current_time()
             for message in messages:
                 self._take(message)
+
+    async def _watch(self) -> None:
+        """Until nothing was heard for too long: a deadline for each message would cost more than
+        the message. Raises Disconnected."""
+        while (left_s := self._heard_at + SILENCE_S - anyio.current_time()) > 0:  # noqa: ASYNC110
+            await anyio.sleep(left_s)
+        raise Disconnected(f"nothing was heard for {SILENCE_S:g} s")
 
     def _take(self, message: Message) -> None:
         meaning = self._state.take(message)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -192,6 +192,9 @@ class RemoteSession:
         """Pass events on to whoever follows them, until there are no more."""
         async for message in inbox:
             self._take(message)
+            with suppress(anyio.WouldBlock, anyio.EndOfStream):
+                while True:  # what has come with it, in the same turn of the loop
+                    self._take(inbox.receive_nowait())
         if self._end is None:
             self._end = self._link.failure
         self._close_followers()
@@ -278,7 +281,10 @@ class _EventStream(AsyncIterator[Event]):
         if self.ended:
             raise StopAsyncIteration
         try:
-            event = await self._events.receive()
+            try:
+                event = self._events.receive_nowait()
+            except anyio.WouldBlock:
+                event = await self._events.receive()
         except anyio.EndOfStream:
             self.ended = True
             raise self._lost() from None

@@ -50,7 +50,7 @@ class WebSocket:
 
     _stream: ByteStream
     _state: WSConnection = attrs.field(factory=lambda: WSConnection(ConnectionType.CLIENT))
-    _sends: anyio.Lock = attrs.field(factory=anyio.Lock)
+    _sends: anyio.Lock = attrs.field(factory=lambda: anyio.Lock(fast_acquire=True))
     _pieces: list[bytes] = attrs.field(factory=list)
     _messages: list[dict[str, Any]] = attrs.field(factory=list)
 
