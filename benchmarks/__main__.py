@@ -60,8 +60,8 @@ EXPERIMENTS: tuple[Experiment, ...] = tuple(
 
 EPILOG = """\
 examples:
-  python -m benchmarks                          every row, with the peer: under five minutes
-  python -m benchmarks --quick                  every row, fewer repetitions: under one minute
+  python -m benchmarks                          every row, with the peers: about ten minutes
+  python -m benchmarks --quick                  every row, fewer repetitions: about four minutes
   python -m benchmarks --only eval_sequential 'interrupt_*'
   python -m benchmarks --json figures.jsonl     the JSON lines go to the file, the table here
   python -m benchmarks --yardsticks             floor and peer alone: is this machine quiet?

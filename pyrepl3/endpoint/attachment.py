@@ -1,7 +1,7 @@
 """One client's place in one session's journal, and the task that sends it what comes.
 
-Owns that place. A client reads at its own pace; what it has not read waits in the journal and
-nowhere else. Must not know how a message becomes bytes on the wire.
+Owns that place. A client reads at its own pace; what it has not read waits in the journal, but for
+what its connection's outbox takes at once. Must not know how a message becomes bytes on the wire.
 """
 
 from __future__ import annotations

@@ -130,6 +130,8 @@ def test_without_peers_there_is_neither_kernel_nor_fleet() -> None:
 
     with bench.kernel() as kernel:
         assert kernel is None
+    with bench.remote_kernel() as remote_kernel:
+        assert remote_kernel is None
     assert bench.fleet() is None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from actors.testing import cancel_at_each_checkpoint
 from pyrepl3.endpoint.outbox import PATIENCE_S, WRITE_BYTES, Frame, Outbox
 
 SLOW_CLIENT_S = 30.0
@@ -142,3 +143,44 @@ async def test_who_waits_is_let_go_when_nothing_is_sent_any_more(
         outbox.post(b"z")
 
     assert client.writes == []
+
+
+@pytest.mark.parametrize("waits_for", [Outbox.wait_room, Outbox.wait_sent])
+async def test_wherever_one_is_cancelled_who_waits_the_others_are_told_all(
+    waits_for: Callable[[Outbox], Awaitable[None]], autojump_clock: trio.testing.MockClock
+) -> None:
+    client = Client()
+    async with written_to(client) as outbox:
+        posted: list[Frame] = []
+
+        async def post_and_wait() -> None:
+            posted.append(b"%d" % len(posted) + b"x" * WRITE_BYTES)
+            outbox.post(posted[-1])
+            await waits_for(outbox)
+
+        async for _ in cancel_at_each_checkpoint(post_and_wait):
+            await outbox.wait_sent()
+
+    assert [frame for frames in client.writes for frame in frames] == posted
+    assert len(posted) > 1
+
+
+async def test_wherever_its_writer_is_cancelled_nothing_is_written_twice(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = Client()
+    posted: list[Frame] = [b"%d" % number * (WRITE_BYTES // 2) for number in range(3)]
+
+    async def write_all() -> None:
+        client.writes.clear()
+        outbox = Outbox(client.write, SLOW_CLIENT_S)
+        for frame in posted:
+            outbox.post(frame)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.run)
+            await outbox.wait_sent()
+            nursery.cancel_scope.cancel()
+
+    async for _ in cancel_at_each_checkpoint(write_all):
+        written = [frame for frames in client.writes for frame in frames]
+        assert written == posted[: len(written)]
