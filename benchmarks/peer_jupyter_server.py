@@ -80,6 +80,7 @@ class RemoteKernel(AbstractContextManager["RemoteKernel"]):
             header=server.headers,
             timeout=ANSWER_LIMIT_S,
             enable_multithread=False,
+            skip_utf8_validation=True,  # it does that in Python, byte by byte
         )
 
     def __exit__(
