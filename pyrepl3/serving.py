@@ -26,6 +26,9 @@ from pyrepl3.endpoint.tls import make_context
 from pyrepl3.hosting.host import Host
 from pyrepl3.rest.application import OPEN_PATHS, make_application
 from pyrepl3.rest.call import Service
+from pyrepl3.telemetry.figures import Figures
+from pyrepl3.telemetry.health import unready_reasons
+from pyrepl3.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from pyrepl3.supervisor import Supervisor
@@ -48,6 +51,8 @@ class Served:
     every client that is there was told. To be bounded by whoever calls it."""
     issue_code: Callable[[Principal], str] = attrs.field(repr=False)
     """A code by which one browser of that principal signs in, once, and soon."""
+    metrics: Metrics | None = None
+    """What Prometheus is told; None: of a service in another process."""
 
     @property
     def url(self) -> str:
@@ -69,10 +74,13 @@ class _Branch:
     """They outlive the endpoint's restarts: whoever connects meanwhile waits in the backlog."""
     tls: ssl.SSLContext | None
     browsers: BrowserAccess
+    metrics: Metrics = attrs.field(init=False)
     root: ActorSupervisor = attrs.field(init=False)
+    host: Host | None = attrs.field(default=None, init=False)
     endpoint: Endpoint | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.metrics = Metrics(self.figures, self.supervisor.config.templates)
         shutdown_s = self.supervisor.config.timeouts.shutdown_s
         self.root = ActorSupervisor(
             [
@@ -85,8 +93,9 @@ class _Branch:
         )
 
     async def _run_host(self, *, task_status: trio.TaskStatus[object]) -> None:
-        host = Host(self.supervisor.config, self.supervisor.session)
-        await host.run(task_status=task_status)
+        supervisor = self.supervisor
+        self.host = Host(supervisor.config, supervisor.session, supervisor.observers)
+        await self.host.run(task_status=task_status)
 
     async def _run_endpoint(self, *, task_status: trio.TaskStatus[None]) -> None:
         config, host = self.supervisor.config, self.root.address(HOST)
@@ -105,6 +114,25 @@ class _Branch:
 
     def issue_code(self, principal: Principal) -> str:
         return self.browsers.issue(principal, now=trio.current_time())
+
+    def figures(self) -> Figures:
+        """Of the service and its clients, now."""
+        statistics = self.supervisor.statistics()
+        return Figures(
+            pool=statistics.pool,
+            restarts={**statistics.restarts, **self.root.statistics().restarts},
+            host=None if self.host is None else self.host.statistics(),
+        )
+
+    def unready_reasons(self) -> tuple[str, ...]:
+        """Why a client that came now would get no session soon."""
+        figures, config = self.figures(), self.supervisor.config
+        return unready_reasons(
+            figures.pool,
+            config.pool,
+            templates=config.templates,
+            is_draining=figures.host is not None and figures.host.is_draining,
+        )
 
     async def drain(self) -> None:
         with suppress(Gone):
@@ -132,12 +160,16 @@ async def open_endpoint(supervisor: Supervisor, tokens: Tokens) -> AsyncGenerato
     tls = make_context(config)
     listeners = await open_port(config)
     try:
-        browsers = BrowserAccess(port_of(listeners), config.has_tls)
+        port = port_of(listeners)
+        browsers = BrowserAccess(port, config.has_tls)
         branch = _Branch(supervisor, rules_of(config, tokens), listeners, tls, browsers)
-        async with open_body_nursery() as nursery:
-            await nursery.start(branch.root.run)
-            scheme: Literal["http", "https"] = "https" if config.has_tls else "http"
-            yield Served(config.host, port_of(listeners), scheme, branch.drain, branch.issue_code)
+        with supervisor.observers.joined_by(branch.metrics):
+            async with open_body_nursery() as nursery:
+                await nursery.start(branch.root.run)
+                scheme: Literal["http", "https"] = "https" if config.has_tls else "http"
+                yield Served(
+                    config.host, port, scheme, branch.drain, branch.issue_code, branch.metrics
+                )
     finally:
         for listener in listeners:
             listener.socket.close()

@@ -29,18 +29,21 @@ from pyrepl3.client.leasing import Leasing
 from pyrepl3.client.session import Session
 from pyrepl3.client.settings import SessionSettings
 from pyrepl3.config import DEFAULT_TEMPLATE, Config, Limits, check_timeout
+from pyrepl3.errors import PyreplError
 from pyrepl3.messages import Lease, PoolMessage, SessionsMessage
 from pyrepl3.pool.pool import Pool
 from pyrepl3.pool.pool_statistics import PoolStatistics
 from pyrepl3.pool.pool_trace import PoolTrace
 from pyrepl3.session.session_trace import SessionTrace
 from pyrepl3.session.sessions import Sessions
+from pyrepl3.telemetry.observing import AcquisitionFailed, Observers, SessionAcquired
 from pyrepl3.transport.spawner import Spawner
 from pyrepl3.transport.spawning import Spawn
 
 if TYPE_CHECKING:
     from pyrepl3.recording import Recording, Sink
     from pyrepl3.serving import Served
+    from pyrepl3.telemetry.metrics import Metrics
 
 SPAWNERS = "spawners"
 SESSIONS = "sessions"
@@ -55,6 +58,8 @@ class Statistics:
     """What the service is doing."""
 
     pool: PoolStatistics
+    restarts: Mapping[str, int]
+    """How often each of its actors failed and was started again; of spawners by template."""
 
 
 def zygote_spawner(name: str, config: Config, sink: Sink | None = None) -> Spawner:
@@ -139,6 +144,14 @@ class Tree:
         if self.pool is not None:
             self.pool.stop()
 
+    def restarts(self) -> dict[str, int]:
+        """How often each child was started again, and each spawner since theirs was."""
+        spawners = self.spawners.statistics().restarts
+        return {
+            **self.root.statistics().restarts,
+            **{f"{SPAWNERS}/{template}": times for template, times in spawners.items()},
+        }
+
     def pool_address(self) -> Address[PoolMessage]:
         """Where the pool is now."""
         address: Address[PoolMessage] = self.root.address(POOL)
@@ -150,6 +163,8 @@ class Supervisor:
 
     def __init__(self, config: Config, tree: Tree) -> None:
         self.config = config
+        self.observers = Observers()
+        """Who watches what it does: `with supervisor.observers.joined_by(observer):`."""
         self._tree = tree
         self._leasing = Leasing(tree.pool_address)
 
@@ -174,7 +189,7 @@ class Supervisor:
         settings = SessionSettings.of(
             self.config.limits_of(template), cwd=cwd, env=env, limits=limits
         )
-        lease = await self._leasing.acquire(template, acquire_timeout_s)
+        lease = await self._acquire(template, acquire_timeout_s)
         # None while there is none to give back: a lease is given back once, also where the next
         # acquisition fails or is cancelled.
         held: Lease | None = lease
@@ -184,10 +199,10 @@ class Supervisor:
             if held is not None:
                 lost, held = held, None
                 await self._leasing.release(lost, used=True)
-            held = await self._leasing.acquire(template, acquire_timeout_s)
+            held = await self._acquire(template, acquire_timeout_s)
             return held
 
-        session = Session(lease, settings, renew)
+        session = Session(lease, settings, renew, self.observers)
         try:
             await session.open()
             yield session
@@ -196,6 +211,20 @@ class Supervisor:
             session.end()
             if held is not None:
                 await self._leasing.release(held, used=used)  # noqa: ASYNC102  # shielded and bounded inside
+
+    async def _acquire(self, template: str, timeout_s: float) -> Lease:
+        asked_at = trio.current_time()
+        try:
+            lease = await self._leasing.acquire(template, timeout_s)
+        except PyreplError as error:
+            wait_s = trio.current_time() - asked_at
+            self.observers.notice(
+                AcquisitionFailed(template=template, code=error.code, wait_s=wait_s)
+            )
+            raise
+        wait_s = trio.current_time() - asked_at
+        self.observers.notice(SessionAcquired(template=template, warm=lease.warm, wait_s=wait_s))
+        return lease
 
     @asynccontextmanager
     async def serve(
@@ -216,10 +245,27 @@ class Supervisor:
         async with open_endpoint(self, Tokens.of(pairs)) as served:
             yield served
 
+    @contextmanager
+    def metrics(self) -> Iterator[Metrics]:
+        """Figures for Prometheus of what happens during the block: `metrics.render()` is the page.
+
+        `serve` has figures of its own, with those of its clients.
+        """
+        from pyrepl3.telemetry.figures import Figures
+        from pyrepl3.telemetry.metrics import Metrics  # who counts nothing pays nothing
+
+        def read() -> Figures:
+            statistics = self.statistics()
+            return Figures(pool=statistics.pool, restarts=statistics.restarts)
+
+        metrics = Metrics(read, self.config.templates)
+        with self.observers.joined_by(metrics):
+            yield metrics
+
     def statistics(self) -> Statistics:
         """How the service stands now, as a frozen object."""
         assert self._tree.pool is not None
-        return Statistics(pool=self._tree.pool.statistics())
+        return Statistics(pool=self._tree.pool.statistics(), restarts=self._tree.restarts())
 
 
 @asynccontextmanager

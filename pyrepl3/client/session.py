@@ -15,15 +15,17 @@ from typing import Any
 import trio
 
 from pyrepl3.client.editing import Completeness, Completion, Inspection, at_cursor
+from pyrepl3.client.event_stream import EventStream
 from pyrepl3.client.execution import Execution
 from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
 from pyrepl3.client.requests import SessionRequests
 from pyrepl3.client.settings import SessionSettings
 from pyrepl3.config import check_timeout
 from pyrepl3.errors import ConfigInvalid, PyreplError, SessionLost
-from pyrepl3.events import Error, Event, InterruptOutcome, Result
+from pyrepl3.events import Event, InterruptOutcome
 from pyrepl3.messages import EventReceiver, Execute, Interrupt, Lease, Query, Refused, open_events
 from pyrepl3.session import refusals
+from pyrepl3.telemetry.observing import ObservedExecution, Observers
 
 Renew = Callable[[], Awaitable[Lease]]
 
@@ -42,12 +44,19 @@ class Session:
     from several tasks.
     """
 
-    def __init__(self, lease: Lease, settings: SessionSettings, renew: Renew) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        settings: SessionSettings,
+        renew: Renew,
+        observers: Observers | None = None,
+    ) -> None:
         self.id = lease.session
         """The session's id; it stays when a first process that died unused is replaced."""
         self.template = lease.template
         self._settings = settings
         self._renew = renew
+        self._observers = observers
         self._requests = SessionRequests(lease)
         self._untouched = True
         self._altered = False
@@ -98,22 +107,26 @@ class Session:
         execution = Execution(f"{self.id}.{next(self._numbers)}")
         handlers = Handlers(on_input, on_output, on_display)
         handled = handlers.there_are
+        observed = self._observe(execution.id)
         events, event = await self._begin(
             execution.id,
             code,
+            observed,
             timeout_s=timeout_s,
             filename=filename,
             silent=silent,
             allow_input=on_input is not None,
-            wants_started=False,
+            wants_started=observed is not None,
         )
         with events:
             try:
                 while not execution.add(event):
                     if handled:
                         await handlers.react(event)
-                    event = await self._next_event(events)
+                    event = await self._next_event(events, observed)
             except BaseException:
+                if observed is not None:
+                    observed.left()
                 await self._requests.abandon(execution.id)  # noqa: ASYNC102  # shielded and bounded inside
                 raise
         return execution
@@ -134,21 +147,25 @@ class Session:
         Arguments and errors as of `run`; the errors come on entry.
         """
         execution = f"{self.id}.{next(self._numbers)}"
+        observed = self._observe(execution)
         events, first = await self._begin(
             execution,
             code,
+            observed,
             timeout_s=timeout_s,
             filename=filename,
             silent=silent,
             allow_input=allow_input,
             wants_started=True,
         )
-        stream = _EventStream(first, lambda: self._next_event(events))
+        stream = EventStream(first, lambda: self._next_event(events, observed))
         with events:
             try:
                 yield stream
             finally:
                 if not stream.ended:
+                    if observed is not None:
+                        observed.left()
                     await self._requests.abandon(execution)  # noqa: ASYNC102  # shielded and bounded inside
 
     async def send(
@@ -165,8 +182,8 @@ class Session:
 
         Executions run in the order in which they were sent. The channel that is returned tells of
         this one: `Started` first, one `Result` or `Error` last, or `Refused` alone. Whoever closes
-        it before abandons what is printed, and interrupts nothing. Raises CodeTooLarge,
-        SessionLost, ConfigInvalid.
+        it before abandons what is printed, and interrupts nothing. No observer hears of it but by
+        the caller. Raises CodeTooLarge, SessionLost, ConfigInvalid.
         """
         self._check(code, timeout_s)
         name = None if filename is None else _file_name(filename)
@@ -272,12 +289,34 @@ class Session:
     async def _ask_query(self, kind: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         return await self._requests.ask(lambda reply: Query(kind, fields, reply))
 
-    async def _begin(
-        self, execution: str, code: str, *, timeout_s: float | None, **options: Any
-    ) -> tuple[EventReceiver, Event]:
-        """Send the request and wait for its first event.
+    def _observe(self, execution: str) -> ObservedExecution | None:
+        if not self._observers:
+            return None
+        return self._observers.execution(
+            session=self.id, execution=execution, template=self.template
+        )
 
-        Where the process had died before anything was asked of it, on another one instead:
+    async def _begin(
+        self, execution: str, code: str, observed: ObservedExecution | None, **options: Any
+    ) -> tuple[EventReceiver, Event]:
+        """Send the request and wait for its first event; who observes it hears of a refusal."""
+        try:
+            return await self._send_and_wait(execution, code, observed, **options)
+        except BaseException as error:
+            if observed is not None:
+                observed.refused(error)
+            raise
+
+    async def _send_and_wait(
+        self,
+        execution: str,
+        code: str,
+        observed: ObservedExecution | None,
+        *,
+        timeout_s: float | None,
+        **options: Any,
+    ) -> tuple[EventReceiver, Event]:
+        """Where the process had died before anything was asked of it, on another one instead:
         nothing can have run.
         """
         self._check(code, timeout_s)
@@ -292,7 +331,7 @@ class Session:
                 await self._requests.execute(
                     Execute(execution, code, send, timeout_s=timeout_s, **options)
                 )
-                return events, await self._next_event(events)
+                return events, await self._next_event(events, observed)
             except PyreplError as error:
                 events.close()
                 attempts -= 1
@@ -321,7 +360,9 @@ class Session:
         self._requests = SessionRequests(await self._renew())
         await self.open()
 
-    async def _next_event(self, events: EventReceiver) -> Event:
+    async def _next_event(
+        self, events: EventReceiver, observed: ObservedExecution | None = None
+    ) -> Event:
         """The next event of an execution.
 
         Raises what it was refused with, SessionLost when its end cannot be told.
@@ -332,28 +373,14 @@ class Session:
             except trio.WouldBlock:
                 event = await events.receive()
         except trio.EndOfChannel as error:
-            raise self._requests.lost() from error
+            lost = self._requests.lost()
+            if observed is not None:
+                observed.left(lost)
+            raise lost from error
         if isinstance(event, Refused):
             raise event.error
-        return event
-
-
-class _EventStream(AsyncIterator[Event]):
-    """The events of one execution, which end with its terminal one."""
-
-    def __init__(self, first: Event, more: Callable[[], Awaitable[Event]]) -> None:
-        self._next: Event | None = first
-        self._more = more
-        self.ended = False
-
-    async def __anext__(self) -> Event:
-        if self.ended:
-            raise StopAsyncIteration
-        if self._next is not None:
-            event, self._next = self._next, None
-        else:
-            event = await self._more()
-        self.ended = isinstance(event, Result | Error)
+        if observed is not None:
+            observed.see(event)
         return event
 
 

@@ -6,7 +6,7 @@ what was asked; no session waits for it. Must not know HTTP, nor how its princip
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
@@ -27,6 +27,12 @@ from pyrepl3.errors import BadMessage, PyreplError
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.hosting_messages import HostMessage, Opened
 from pyrepl3.journal.journal_state import Entry, Stretch
+from pyrepl3.telemetry.observing import (
+    ConnectionEnded,
+    ConnectionOpened,
+    Observers,
+    RequestRefused,
+)
 from pyrepl3.wire import client_requests as wire
 from pyrepl3.wire.client_codec import (
     Format,
@@ -55,6 +61,9 @@ class ClientConnection:
     principal: Principal
     host: Address[HostMessage]
     config: Config
+    observers: Observers = attrs.field(factory=Observers)
+    peer: str | None = None
+    """Its address, for logs."""
     _attachments: dict[str, Attachment] = attrs.field(factory=dict, init=False)
     _all_is_sent: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when the last of those ends; made anew for whoever waits then."""
@@ -70,6 +79,8 @@ class ClientConnection:
     async def run(self) -> None:
         """Talk until the client has gone, is too slow, or says nothing that can be understood."""
         reason: tuple[int, str] | None = None
+        began_at = trio.current_time()
+        self.observers.notice(ConnectionOpened(principal=self.principal.name, peer=self.peer))
         try:
             async with trio.open_nursery() as nursery:
                 requests = ClientRequests(
@@ -93,6 +104,14 @@ class ClientConnection:
             self._outbox.close()
             self._attachments.clear()
             self._all_is_sent.set()
+            self.observers.notice(
+                ConnectionEnded(
+                    principal=self.principal.name,
+                    peer=self.peer,
+                    reason=None if reason is None else reason[1],
+                    duration_s=trio.current_time() - began_at,
+                )
+            )
         if reason is not None:
             await self.close(*reason)
 
@@ -141,7 +160,7 @@ class ClientConnection:
         except PyreplError as error:
             if isinstance(error, BadMessage):
                 self._strikes += 1
-            self._post(_error(wire.id_of(fields), error))
+            self._post(self._refused(wire.id_of(fields), error))
             return
         try:
             self._in_flight.acquire_nowait()
@@ -155,10 +174,10 @@ class ClientConnection:
                 nursery.start_soon(self._finish, request, finish)
         except PyreplError as error:
             self._in_flight.release()
-            self._post(_error(request.id, error))
+            self._post(self._refused(request.id, error))
         except Gone:
             self._in_flight.release()
-            self._post(_error(request.id, refusals.service_ending()))
+            self._post(self._refused(request.id, refusals.service_ending()))
 
     async def _finish(self, request: wire.Request, finish: Finish) -> None:
         try:
@@ -176,11 +195,18 @@ class ClientConnection:
         try:
             told: Fields = {**give(), "reply_to": request}
         except PyreplError as error:
-            told = _error(request, error)
+            told = self._refused(request, error)
         except Gone:
-            told = _error(request, refusals.session_over("gone"))
+            told = self._refused(request, refusals.session_over("gone"))
         self._in_flight.release()
         self._post(told, can_wait=told["type"] == "accepted")
+
+    def _refused(self, request: str | int | None, error: PyreplError) -> Fields:
+        """What is told instead of an answer. ``reply_to`` is null where the request had no id."""
+        self.observers.notice(
+            RequestRefused(code=error.code, principal=self.principal.name, request=request)
+        )
+        return {"type": "refused", "reply_to": request, **error_fields(error)}
 
     # --- events ---------------------------------------------------------------------------------
 
@@ -261,8 +287,3 @@ class ClientConnection:
 
 def _raised(error: Exception) -> NoReturn:
     raise error
-
-
-def _error(request: str | int | None, error: PyreplError) -> Mapping[str, Any]:
-    """What is told instead of an answer. ``reply_to`` is null where the request had no id."""
-    return {"type": "refused", "reply_to": request, **error_fields(error)}

@@ -30,6 +30,8 @@ from pyrepl3.hosting.hosting_messages import (
     OpenHosted,
 )
 from pyrepl3.journal.journals import Journals, open_journals
+from pyrepl3.telemetry.figures import HostStatistics
+from pyrepl3.telemetry.observing import Observers
 from pyrepl3.wire import client_requests as wire
 
 HOST_MAILBOX = 64
@@ -49,6 +51,8 @@ class Host:
 
     config: Config
     lease_session: LeaseSession
+    observers: Observers = attrs.field(factory=Observers)
+    _journals: Journals | None = attrs.field(default=None, init=False)
     _sessions: OrderedDict[str, HostedSession] = attrs.field(factory=OrderedDict, init=False)
     _principals: dict[str, str] = attrs.field(factory=dict, init=False)
     _opening: Counter[str] = attrs.field(factory=Counter, init=False)
@@ -69,6 +73,7 @@ class Host:
         address, inbox = open_mailbox(HOST_MAILBOX)
         try:
             with open_journals(self.config.hosting.journal) as journals:
+                self._journals = journals
                 async with trio.open_nursery() as nursery:
                     task_status.started(address)
                     await self._serve(inbox, nursery, journals)
@@ -76,6 +81,21 @@ class Host:
             close_mailbox(inbox, lambda message: message.reply.close())
             for reply in self._drainers:
                 reply.close()
+
+    def statistics(self) -> HostStatistics:
+        """The figures as they are now."""
+        infos = [hosted.info() for hosted in self._sessions.values()]
+        journals = self._journals
+        return HostStatistics(
+            sessions_open=sum(info.standing == "open" for info in infos),
+            sessions_ended=sum(info.standing != "open" for info in infos),
+            executions_running=sum(info.running is not None for info in infos),
+            executions_queued=sum(info.queued for info in infos),
+            attachments=sum(info.attached for info in infos),
+            journal_memory_bytes=0 if journals is None else journals.memory_bytes,
+            journal_disk_bytes=0 if journals is None else journals.disk_bytes,
+            is_draining=self._is_drained,
+        )
 
     async def _serve(
         self, inbox: Inbox[HostMessage], nursery: trio.Nursery, journals: Journals
@@ -143,6 +163,7 @@ class Host:
                     return  # who asked has gone, and nobody else knows of it
             self._sessions[hosted.id] = hosted
             self._principals[hosted.id] = message.principal
+            hosted.opened()
             if self._is_drained:
                 hosted.drain()
             try:
@@ -157,6 +178,7 @@ class Host:
             finally:
                 del self._sessions[hosted.id], self._principals[hosted.id]
                 hosted.close_mailbox()
+                hosted.cut_off()
             await hosted.journal.discard()
 
     async def _open(
@@ -183,12 +205,14 @@ class Host:
             )
         return HostedSession(
             id=secrets.token_hex(ID_BYTES),
+            principal=message.principal,
             request=request,
             session=session,
             limits=limits,
             journal=journals.open(),
             idle_timeout_s=request.idle_timeout_s or self.config.hosting.idle_timeout_s,
             directory=self._directory(request),
+            observers=self.observers,
         )
 
     @contextmanager

@@ -40,6 +40,7 @@ from pyrepl3.hosting.hosting_messages import (
 )
 from pyrepl3.journal.journal import Journal
 from pyrepl3.messages import EventReceiver, Refused
+from pyrepl3.telemetry.observing import ObservedExecution, Observers, SessionEnded, SessionOpened
 from pyrepl3.wire import client_requests as wire
 from pyrepl3.wire.client_codec import encode_msgpack
 from pyrepl3.wire.client_events import as_map
@@ -58,6 +59,7 @@ class HostedSession:
     """One mailbox, one journal, one process."""
 
     id: str
+    principal: str
     request: wire.OpenSession
     session: Session
     limits: Limits
@@ -65,6 +67,7 @@ class HostedSession:
     idle_timeout_s: float
     directory: str
     """The one that it was started in."""
+    observers: Observers
     address: Address[HostedMessage] = attrs.field(init=False)
     inbox: Inbox[HostedMessage] = attrs.field(init=False)
     standing: Standing = attrs.field(default="open", init=False)
@@ -107,6 +110,18 @@ class HostedSession:
                 async for message in self.inbox:
                     await self._handle(message, work)
 
+    def opened(self) -> None:
+        """Its client knows of it now."""
+        lease = self.session.lease
+        self.observers.notice(
+            SessionOpened(
+                session=self.id,
+                template=self.request.template,
+                principal=self.principal,
+                pid=lease.pid,
+            )
+        )
+
     async def serve_ended(self) -> None:
         """Go on answering, as a session that has ended, until cancelled."""
         async for message in self.inbox:
@@ -148,11 +163,13 @@ class HostedSession:
     async def _submit(self, message: Submit, work: trio.Nursery) -> None:
         with message.reply as reply:
             request = message.request
+            observed: ObservedExecution | None = None
             try:
                 record = self._executions.find(request)
                 if record is not None:
                     reply.answer(self._accepted(record, again=True))
                     return
+                observed = self._observe(request)
                 if self._is_drained:
                     raise refusals.service_ending()
                 if len(self._executions) > self.limits.queued_executions:
@@ -166,13 +183,23 @@ class HostedSession:
                     silent=request.silent,
                 )
             except PyreplError as error:
+                if observed is not None:
+                    observed.refused(error)
                 reply.fail(error)
                 return
             record = self._executions.accept(request, since=self.journal.last_seq)
             self._rest()
             reply.answer(self._accepted(record, again=False))
             before, self._all_ended = self._all_ended, trio.Event()
-            work.start_soon(self._follow, record, events, before, self._all_ended)
+            work.start_soon(self._follow, record, events, before, self._all_ended, observed)
+
+    def _observe(self, request: wire.Execute) -> ObservedExecution | None:
+        return self.observers.execution(
+            session=self.id,
+            execution=request.execution,
+            template=self.request.template,
+            principal=self.principal,
+        )
 
     def _accepted(self, record: Record, *, again: bool) -> Accepted:
         position = 0
@@ -278,7 +305,12 @@ class HostedSession:
     # --- events ---------------------------------------------------------------------------------
 
     async def _follow(
-        self, record: Record, events: EventReceiver, before: trio.Event, ended: trio.Event
+        self,
+        record: Record,
+        events: EventReceiver,
+        before: trio.Event,
+        ended: trio.Event,
+        observed: ObservedExecution | None,
     ) -> None:
         """Everything that one execution tells goes into the journal, its terminal event last.
 
@@ -288,17 +320,21 @@ class HostedSession:
         with events:
             async for event in events:
                 if isinstance(event, Refused):
+                    if observed is not None:
+                        observed.refused(event.error)
                     event = refusals.as_outcome(record.execution, event.error)
                 elif isinstance(event, Started):
                     await before.wait()
-                self._note(record, event)
+                self._note(record, event, observed)
                 await self.journal.make_room()
         if not record.ended:
-            self._note(record, refusals.outcome_unknown(record.execution))
+            self._note(record, refusals.outcome_unknown(record.execution), observed)
         await before.wait()
         ended.set()
 
-    def _note(self, record: Record, event: Event) -> None:
+    def _note(self, record: Record, event: Event, observed: ObservedExecution | None) -> None:
+        if observed is not None:
+            observed.see(event)
         seq = self._append(as_map(event), can_wait=isinstance(event, Started))
         if isinstance(event, Started):
             record.started = True
@@ -347,8 +383,20 @@ class HostedSession:
             self._append({"type": "session_closed", "reason": self.standing})
         self.journal.close()
         self.is_over = True
+        self._tell_end(self.cause)
         for reply in self._closers:
             reply.answer(None)
+
+    def cut_off(self) -> None:
+        """Nobody is told of its end any more, if it has not come: the service ends at once."""
+        if not self.is_over:
+            self._tell_end("the service ends")
+
+    def _tell_end(self, cause: str) -> None:
+        standing = "closed" if self.standing == "open" else self.standing
+        self.observers.notice(
+            SessionEnded(session=self.id, principal=self.principal, standing=standing, cause=cause)
+        )
 
     def _rest(self) -> None:
         """It was used: the time until it is idle for too long begins anew."""

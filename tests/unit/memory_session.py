@@ -33,6 +33,7 @@ from pyrepl3.messages import (
     Refused,
     SessionMessage,
 )
+from pyrepl3.telemetry.observing import Observers
 
 Clock = trio.testing.MockClock
 Script = Callable[["MemoryActor", Execute], Any]
@@ -107,7 +108,9 @@ class World:
 
 
 @asynccontextmanager
-async def open_session(*actors: MemoryActor, **settings: Any) -> AsyncIterator[World]:
+async def open_session(
+    *actors: MemoryActor, observers: Observers | None = None, **settings: Any
+) -> AsyncIterator[World]:
     """A session on the first actor; each renewal goes to the next one."""
     chosen = list(actors) or [MemoryActor()]
     overrides = {"cwd": None, "env": None, "limits": None, **settings}
@@ -120,7 +123,8 @@ async def open_session(*actors: MemoryActor, **settings: Any) -> AsyncIterator[W
             opened[0].renewals += 1
             return leases[opened[0].renewals]
 
-        session = Session(leases[0], SessionSettings.of(Limits(), **overrides), renew)
+        session_settings = SessionSettings.of(Limits(), **overrides)
+        session = Session(leases[0], session_settings, renew, observers)
         opened.append(World(session, chosen))
         yield opened[0]
         nursery.cancel_scope.cancel()
