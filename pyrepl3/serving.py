@@ -26,6 +26,7 @@ from pyrepl3.endpoint.tls import make_context
 from pyrepl3.hosting.host import Host
 from pyrepl3.rest.application import OPEN_PATHS, make_application
 from pyrepl3.rest.call import Service
+from pyrepl3.telemetry.event_log import EventLog
 from pyrepl3.telemetry.figures import Figures
 from pyrepl3.telemetry.health import unready_reasons
 from pyrepl3.telemetry.metrics import Metrics
@@ -161,9 +162,11 @@ async def open_endpoint(supervisor: Supervisor, tokens: Tokens) -> AsyncGenerato
     listeners = await open_port(config)
     try:
         port = port_of(listeners)
+        port = port_of(listeners)
         browsers = BrowserAccess(port, config.has_tls)
         branch = _Branch(supervisor, rules_of(config, tokens), listeners, tls, browsers)
-        with supervisor.observers.joined_by(branch.metrics):
+        joined = supervisor.observers.joined_by
+        with joined(branch.metrics), joined(EventLog()):
             async with open_body_nursery() as nursery:
                 await nursery.start(branch.root.run)
                 scheme: Literal["http", "https"] = "https" if config.has_tls else "http"

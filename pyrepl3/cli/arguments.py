@@ -7,7 +7,7 @@ the time that its import takes) is not used. Must not run anything.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -20,6 +20,9 @@ from pyrepl3.cli.remote_arguments import (
     parse_session,
 )
 from pyrepl3.cli.usage import UsageError, value_of, whole_number
+
+if TYPE_CHECKING:
+    from pyrepl3.telemetry.logs import LogFormat, LogLevel
 
 STANDARD_INPUT = "-"
 COMMANDS = ("run", "serve", "session", "exec", "console", "doctor", "spec", "help")
@@ -101,6 +104,8 @@ class Serve(_Runs):
     allowed_origins: tuple[str, ...] = ()
     min_idle: int | None = None
     max_sessions: int | None = None
+    log_format: LogFormat | None = None
+    log_level: LogLevel = "info"
 
 
 @attrs.frozen
@@ -231,6 +236,10 @@ _SERVE_NUMBERS = {
     "--min-idle": "min_idle",
     "--max-sessions": "max_sessions",
 }
+_SERVE_CHOICES: dict[str, tuple[str, ...]] = {
+    "--log-format": ("console", "json"),
+    "--log-level": ("debug", "info", "warning", "error"),
+}
 _SERVE_LISTS = {"--allow-host": "allowed_hosts", "--allow-origin": "allowed_origins"}
 
 
@@ -248,6 +257,9 @@ def _serve(rest: list[str]) -> Command:
         elif option in _SERVE_NUMBERS:
             value, rest = value_of(option, rest, SERVE)
             options[_SERVE_NUMBERS[option]] = whole_number(option, value, SERVE)
+        elif option in _SERVE_CHOICES:
+            value, rest = value_of(option, rest, SERVE)
+            options[option[2:].replace("-", "_")] = _choice(option, value)
         elif option in _SERVE_LISTS:
             value, rest = value_of(option, rest, SERVE)
             name = _SERVE_LISTS[option]
@@ -257,6 +269,13 @@ def _serve(rest: list[str]) -> Command:
     if "token_file" in options and "token_fd" in options:
         raise UsageError("--token-file and --token-fd are both there", "give one of them")
     return Serve(**options)
+
+
+def _choice(option: str, value: str) -> str:
+    choices = _SERVE_CHOICES[option]
+    if value not in choices:
+        raise UsageError(f"{option} cannot be {value!r}", f"it is one of {', '.join(choices)}")
+    return value
 
 
 def _unknown_to_serve(word: str) -> UsageError:

@@ -5,6 +5,8 @@ Owns what the operator is told, and what signals do. Must not know how clients a
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -25,6 +27,10 @@ from pyrepl3.endpoint import token_files
 from pyrepl3.endpoint.access import Tokens
 from pyrepl3.serving import Served, open_endpoint
 from pyrepl3.supervisor import Supervisor, open_supervisor
+from pyrepl3.telemetry.logs import logging_to
+from pyrepl3.telemetry.notes import note
+
+logger = logging.getLogger("pyrepl3.serve")
 
 DRAIN_S = 10.0
 """For what runs, once the service is told to end."""
@@ -43,7 +49,10 @@ def serve(command: Serve) -> int:
             path = Path(command.token_file)
         pairs, is_new = token_files.read_or_make(path)
         token = f"in {path}" + (" (made just now: you alone can read it)" if is_new else "")
-    return trio.run(_serve, config, pairs, token)
+    with logging_to(command.log_format, command.log_level):
+        status = trio.run(_serve, config, pairs, token)
+        note(logger, logging.INFO, "service ended", status=status)
+        return status
 
 
 def config_of(command: Serve) -> Config:
@@ -79,7 +88,9 @@ async def _serve(config: Config, pairs: token_files.Pairs, token: str) -> int:
             ):
                 await _warm_up(supervisor, ending.asked)
                 _say(_standing(config, served, token, _console(served, pairs)))
+                note(logger, logging.INFO, "service started", **_facts(config, served))
                 await ending.asked.wait()
+                note(logger, logging.INFO, "service ending", signal=ending.name)
                 await _drain(served)
             nursery.cancel_scope.cancel()
         return INTERRUPTED if ending.number == signal.SIGINT else 0
@@ -93,6 +104,11 @@ class _Ending:
     scope: trio.CancelScope
     asked: trio.Event = attrs.field(factory=trio.Event, init=False)
     number: int | None = attrs.field(default=None, init=False)
+
+    @property
+    def name(self) -> str | None:
+        """Of the first signal."""
+        return None if self.number is None else signal.Signals(self.number).name
 
     async def run(self) -> None:
         async for number in self.numbers:
@@ -135,6 +151,16 @@ def _console(served: Served, pairs: token_files.Pairs) -> str:
     if len(pairs) == 1 and descriptors.is_terminal(descriptors.STDERR):
         return f"{served.console_link(pairs[0][1])}  (signs in once, within 5 minutes)"
     return f"{served.url}/  (`pyrepl3 console` prints a link that signs in)"
+
+
+def _facts(config: Config, served: Served) -> dict[str, Any]:
+    return {
+        "url": served.url,
+        "version": __version__,
+        "pid": os.getpid(),
+        "templates": sorted(config.templates),
+        "max_sessions": config.pool.max_sessions,
+    }
 
 
 def _standing(config: Config, served: Served, token: str, console: str) -> str:

@@ -77,6 +77,11 @@ Sessions:
   --max-sessions N         how many there may be at a time: 100
   --record-trace FILE      record what the service does; pyrepl3 spec --help tells more
 
+Logs:
+  --log-format FORMAT      console: lines for people, on the standard error; json: an object a line,
+                           on the standard output. Without it console on a terminal, else json
+  --log-level LEVEL        debug, info, warning or error: info
+
 Each session is a process of its own, with the rights of the user who runs this.
 
 Try:

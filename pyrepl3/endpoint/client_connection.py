@@ -27,6 +27,7 @@ from pyrepl3.errors import BadMessage, PyreplError
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.hosting_messages import HostMessage, Opened
 from pyrepl3.journal.journal_state import Entry, Stretch
+from pyrepl3.telemetry.notes import bound
 from pyrepl3.telemetry.observing import (
     ConnectionEnded,
     ConnectionOpened,
@@ -78,6 +79,10 @@ class ClientConnection:
 
     async def run(self) -> None:
         """Talk until the client has gone, is too slow, or says nothing that can be understood."""
+        with bound(principal=self.principal.name, peer=self.peer):
+            await self._talk()
+
+    async def _talk(self) -> None:
         reason: tuple[int, str] | None = None
         began_at = trio.current_time()
         self.observers.notice(ConnectionOpened(principal=self.principal.name, peer=self.peer))
@@ -166,6 +171,12 @@ class ClientConnection:
             self._in_flight.acquire_nowait()
         except trio.WouldBlock:
             await self._in_flight.acquire()
+        with bound(request=request.id):
+            await self._begin(request, requests, nursery)
+
+    async def _begin(
+        self, request: wire.Request, requests: ClientRequests, nursery: trio.Nursery
+    ) -> None:
         try:
             if isinstance(request, wire.Execute):
                 await requests.execute(request, partial(self._answer, request.id))

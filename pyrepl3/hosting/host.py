@@ -31,6 +31,7 @@ from pyrepl3.hosting.hosting_messages import (
 )
 from pyrepl3.journal.journals import Journals, open_journals
 from pyrepl3.telemetry.figures import HostStatistics
+from pyrepl3.telemetry.notes import bound
 from pyrepl3.telemetry.observing import Observers
 from pyrepl3.wire import client_requests as wire
 
@@ -161,25 +162,30 @@ class Host:
                     return
                 if not reply.answer(_opened(hosted)):
                     return  # who asked has gone, and nobody else knows of it
-            self._sessions[hosted.id] = hosted
-            self._principals[hosted.id] = message.principal
-            hosted.opened()
-            if self._is_drained:
-                hosted.drain()
-            try:
-                async with trio.open_nursery() as work:
-                    await hosted.run(work)
-                    await stack.aclose()
-                    # What was under way is being told, now that the session is given back.
-                    work.cancel_scope.deadline = trio.current_time() + OUTCOMES_S
-                hosted.ended()
-                self._tell_if_drained()
-                await self._keep(hosted)
-            finally:
-                del self._sessions[hosted.id], self._principals[hosted.id]
-                hosted.close_mailbox()
-                hosted.cut_off()
-            await hosted.journal.discard()
+            with bound(session=hosted.id, principal=message.principal):
+                await self._live(hosted, stack)
+
+    async def _live(self, hosted: HostedSession, stack: AsyncExitStack) -> None:
+        """From when its client knows of it. ``stack`` gives the session back."""
+        self._sessions[hosted.id] = hosted
+        self._principals[hosted.id] = hosted.principal
+        hosted.opened()
+        if self._is_drained:
+            hosted.drain()
+        try:
+            async with trio.open_nursery() as work:
+                await hosted.run(work)
+                await stack.aclose()
+                # What was under way is being told, now that the session is given back.
+                work.cancel_scope.deadline = trio.current_time() + OUTCOMES_S
+            hosted.ended()
+            self._tell_if_drained()
+            await self._keep(hosted)
+        finally:
+            del self._sessions[hosted.id], self._principals[hosted.id]
+            hosted.close_mailbox()
+            hosted.cut_off()
+        await hosted.journal.discard()
 
     async def _open(
         self, message: OpenHosted, journals: Journals, stack: AsyncExitStack

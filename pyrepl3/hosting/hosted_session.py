@@ -40,6 +40,7 @@ from pyrepl3.hosting.hosting_messages import (
 )
 from pyrepl3.journal.journal import Journal
 from pyrepl3.messages import EventReceiver, Refused
+from pyrepl3.telemetry.notes import bound
 from pyrepl3.telemetry.observing import ObservedExecution, Observers, SessionEnded, SessionOpened
 from pyrepl3.wire import client_requests as wire
 from pyrepl3.wire.client_codec import encode_msgpack
@@ -317,7 +318,7 @@ class HostedSession:
         It begins there when all ``before`` it have ended there: they have ended by then, but the
         tasks that write run in any order. What was dropped from the queue has no beginning.
         """
-        with events:
+        with events, bound(execution=record.execution):
             async for event in events:
                 if isinstance(event, Refused):
                     if observed is not None:

@@ -11,7 +11,7 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 import pyrepl3
-from pyrepl3.endpoint.serving import Served
+from pyrepl3.serving import Served
 
 from .websocket_driver import connect, serve
 
