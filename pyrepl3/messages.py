@@ -60,6 +60,8 @@ class Execute:
     wants_started: bool = True
     timeout_s: float | None = None
     transaction_policy: str = "commit_always"
+    traceparent: str | None = None
+    """The trace that it belongs to, as W3C Trace Context has it."""
 
 
 @attrs.define(eq=False)

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from pyrepl3.endpoint import token_files
 from pyrepl3.endpoint.access import Tokens
 from pyrepl3.serving import Served, open_endpoint
 from pyrepl3.supervisor import Supervisor, open_supervisor
+from pyrepl3.telemetry.exporting import exporting
 from pyrepl3.telemetry.logs import logging_to
 from pyrepl3.telemetry.notes import note
+from pyrepl3.telemetry.observing import Observer
 
 logger = logging.getLogger("pyrepl3.serve")
 
@@ -49,8 +52,8 @@ def serve(command: Serve) -> int:
             path = Path(command.token_file)
         pairs, is_new = token_files.read_or_make(path)
         token = f"in {path}" + (" (made just now: you alone can read it)" if is_new else "")
-    with logging_to(command.log_format, command.log_level):
-        status = trio.run(_serve, config, pairs, token)
+    with logging_to(command.log_format, command.log_level), exporting() as tracing:
+        status = trio.run(_serve, config, pairs, token, tracing)
         note(logger, logging.INFO, "service ended", status=status)
         return status
 
@@ -77,13 +80,16 @@ def _given(command: Serve, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-async def _serve(config: Config, pairs: token_files.Pairs, token: str) -> int:
+async def _serve(
+    config: Config, pairs: token_files.Pairs, token: str, tracing: Observer | None
+) -> int:
     with trio.open_signal_receiver(*caught_signals()) as numbers:
         async with open_body_nursery() as nursery:
             ending = _Ending(numbers, nursery.cancel_scope)
             nursery.start_soon(ending.run)
             async with (
                 open_supervisor(config) as supervisor,
+                _observed(supervisor, tracing),
                 open_endpoint(supervisor, Tokens.of(pairs)) as served,
             ):
                 await _warm_up(supervisor, ending.asked)
@@ -94,6 +100,12 @@ async def _serve(config: Config, pairs: token_files.Pairs, token: str) -> int:
                 await _drain(served)
             nursery.cancel_scope.cancel()
         return INTERRUPTED if ending.number == signal.SIGINT else 0
+
+
+@asynccontextmanager
+async def _observed(supervisor: Supervisor, tracing: Observer | None) -> AsyncIterator[None]:
+    with nullcontext() if tracing is None else supervisor.observers.joined_by(tracing):
+        yield
 
 
 @attrs.define(eq=False)

@@ -26,6 +26,7 @@ from pyrepl3.events import Event, InterruptOutcome
 from pyrepl3.messages import EventReceiver, Execute, Interrupt, Lease, Query, Refused, open_events
 from pyrepl3.session import refusals
 from pyrepl3.telemetry.observing import ObservedExecution, Observers
+from pyrepl3.telemetry.traceparent import current_traceparent
 
 Renew = Callable[[], Awaitable[Lease]]
 
@@ -177,6 +178,7 @@ class Session:
         allow_input: bool = True,
         filename: str | None = None,
         silent: bool = False,
+        traceparent: str | None = None,
     ) -> EventReceiver:
         """Send code under an id of the caller's, and do not wait for what comes of it.
 
@@ -197,6 +199,7 @@ class Session:
             allow_input=allow_input,
             filename=name,
             silent=silent,
+            traceparent=traceparent,
         )
         try:
             await self._requests.execute(request)
@@ -293,13 +296,18 @@ class Session:
         if not self._observers:
             return None
         return self._observers.execution(
-            session=self.id, execution=execution, template=self.template
+            session=self.id,
+            execution=execution,
+            template=self.template,
+            traceparent=current_traceparent(),
         )
 
     async def _begin(
         self, execution: str, code: str, observed: ObservedExecution | None, **options: Any
     ) -> tuple[EventReceiver, Event]:
         """Send the request and wait for its first event; who observes it hears of a refusal."""
+        traced = current_traceparent() if observed is None else observed.traceparent
+        options["traceparent"] = traced
         try:
             return await self._send_and_wait(execution, code, observed, **options)
         except BaseException as error:

@@ -33,6 +33,7 @@ from pyrepl3.journal.journals import Journals, open_journals
 from pyrepl3.telemetry.figures import HostStatistics
 from pyrepl3.telemetry.notes import bound
 from pyrepl3.telemetry.observing import Observers
+from pyrepl3.telemetry.traceparent import called_from
 from pyrepl3.wire import client_requests as wire
 
 HOST_MAILBOX = 64
@@ -199,6 +200,7 @@ class Host:
         with (
             self._counted(message.principal, message.at_most),
             self._reserved(message.principal, request.name),
+            called_from(request.traceparent),
         ):
             session = await stack.enter_async_context(
                 self.lease_session(

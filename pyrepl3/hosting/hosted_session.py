@@ -42,6 +42,7 @@ from pyrepl3.journal.journal import Journal
 from pyrepl3.messages import EventReceiver, Refused
 from pyrepl3.telemetry.notes import bound
 from pyrepl3.telemetry.observing import ObservedExecution, Observers, SessionEnded, SessionOpened
+from pyrepl3.telemetry.traceparent import valid_traceparent
 from pyrepl3.wire import client_requests as wire
 from pyrepl3.wire.client_codec import encode_msgpack
 from pyrepl3.wire.client_events import as_map
@@ -182,12 +183,21 @@ class HostedSession:
                     allow_input=request.allow_input,
                     filename=request.filename,
                     silent=request.silent,
+                    traceparent=(
+                        valid_traceparent(request.traceparent)
+                        if observed is None
+                        else observed.traceparent
+                    ),
                 )
             except PyreplError as error:
                 if observed is not None:
                     observed.refused(error)
                 reply.fail(error)
                 return
+            except BaseException:
+                if observed is not None:
+                    observed.left()
+                raise
             record = self._executions.accept(request, since=self.journal.last_seq)
             self._rest()
             reply.answer(self._accepted(record, again=False))
@@ -200,6 +210,7 @@ class HostedSession:
             execution=request.execution,
             template=self.request.template,
             principal=self.principal,
+            traceparent=valid_traceparent(request.traceparent),
         )
 
     def _accepted(self, record: Record, *, again: bool) -> Accepted:
@@ -318,18 +329,22 @@ class HostedSession:
         It begins there when all ``before`` it have ended there: they have ended by then, but the
         tasks that write run in any order. What was dropped from the queue has no beginning.
         """
-        with events, bound(execution=record.execution):
-            async for event in events:
-                if isinstance(event, Refused):
-                    if observed is not None:
-                        observed.refused(event.error)
-                    event = refusals.as_outcome(record.execution, event.error)
-                elif isinstance(event, Started):
-                    await before.wait()
-                self._note(record, event, observed)
-                await self.journal.make_room()
-        if not record.ended:
-            self._note(record, refusals.outcome_unknown(record.execution), observed)
+        try:
+            with events, bound(execution=record.execution):
+                async for event in events:
+                    if isinstance(event, Refused):
+                        if observed is not None:
+                            observed.refused(event.error)
+                        event = refusals.as_outcome(record.execution, event.error)
+                    elif isinstance(event, Started):
+                        await before.wait()
+                    self._note(record, event, observed)
+                    await self.journal.make_room()
+            if not record.ended:
+                self._note(record, refusals.outcome_unknown(record.execution), observed)
+        finally:
+            if observed is not None:
+                observed.left()  # cut off: nobody is told, but who counts
         await before.wait()
         ended.set()
 

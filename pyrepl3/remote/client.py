@@ -23,6 +23,7 @@ from pyrepl3.remote.addresses import find_address, find_token
 from pyrepl3.remote.link import Link
 from pyrepl3.remote.link_state import Message
 from pyrepl3.remote.session import RemoteSession, SessionFacts
+from pyrepl3.telemetry.traceparent import current_traceparent
 
 REQUEST_TIMEOUT_S = 60.0
 RECONNECT_TIMEOUT_S = 120.0
@@ -146,6 +147,9 @@ class Client:
             wishes["cwd"] = os.fspath(cwd)
         if limits is not None:
             wishes["limits"] = attrs.asdict(limits)
+        traceparent = current_traceparent()
+        if traceparent is not None:
+            wishes["traceparent"] = traceparent
         answer = await self._link.ask(
             "open_session", wishes, timeout_s=ACQUIRE_S, has_own_name=name is None
         )

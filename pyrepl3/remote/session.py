@@ -24,6 +24,7 @@ from pyrepl3.events import Error, Event, Gap, InterruptOutcome, Result
 from pyrepl3.remote.link import Inbox, Link
 from pyrepl3.remote.link_state import Message
 from pyrepl3.remote.told_errors import as_error
+from pyrepl3.telemetry.traceparent import current_traceparent
 from pyrepl3.wire.client_events import from_map
 
 ABANDON_S = 5.0
@@ -126,7 +127,7 @@ class RemoteSession:
         if not isinstance(code, str):
             raise TypeError(f"code is a str, not a {type(code).__name__}")
         id = f"{self._prefix}.{next(self._numbers)}"
-        fields = {
+        fields: dict[str, Any] = {
             "execution": id,
             "code": code,
             "timeout_s": _finite(timeout_s),
@@ -134,6 +135,9 @@ class RemoteSession:
             "filename": filename,
             "silent": bool(silent),
         }
+        traceparent = current_traceparent()
+        if traceparent is not None:
+            fields["traceparent"] = traceparent
         sender: Sender
         receiver: Receiver
         sender, receiver = anyio.create_memory_object_stream[Event](math.inf)

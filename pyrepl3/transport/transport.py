@@ -124,18 +124,19 @@ class Transport:
     def _run(self, message: Run) -> None:
         flight = ExecutionFlight.of(message)
         request = message.request
-        flight.sent = self._send(
-            {
-                "type": "execute",
-                "execution": request.execution,
-                "number": message.number,
-                "code": request.code,
-                "filename": request.filename,
-                "silent": request.silent,
-                "allow_input": request.allow_input,
-                "transaction_policy": request.transaction_policy,
-            }
-        )
+        fields = {
+            "type": "execute",
+            "execution": request.execution,
+            "number": message.number,
+            "code": request.code,
+            "filename": request.filename,
+            "silent": request.silent,
+            "allow_input": request.allow_input,
+            "transaction_policy": request.transaction_policy,
+        }
+        if request.traceparent is not None:
+            fields["traceparent"] = request.traceparent
+        flight.sent = self._send(fields)
         self._uplink.launch(flight)
 
     def _ask(self, message: Ask) -> None:

@@ -75,6 +75,7 @@ class OpenSession(Request):
     idle_timeout_s: Seconds | None = None
     acquire_timeout_s: Seconds | None = None
     on_disconnect: OnDisconnect = "continue"
+    traceparent: str | None = None
     metadata: Metadata = attrs.field(factory=dict)
 
 
@@ -111,7 +112,8 @@ class CloseSession(OfSession):
 class Execute(OfSession):
     """Run code. Sent again under the same ``execution``, it is the same one: it runs once.
 
-    ``timeout_s``: its deadline from when it starts, None for the session's.
+    ``timeout_s``: its deadline from when it starts, None for the session's. ``traceparent``: the
+    trace that it belongs to (W3C); what is none is ignored.
     """
 
     execution: Name
@@ -121,6 +123,7 @@ class Execute(OfSession):
     allow_input: bool = True
     filename: str | None = None
     silent: bool = False
+    traceparent: str | None = None
 
 
 @attrs.frozen(kw_only=True)

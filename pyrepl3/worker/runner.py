@@ -28,6 +28,7 @@ from .tracebacks import (
     format_exception,
     strip_runtime_frames,
 )
+from .traces import Trace
 from .values import is_a, json_value, safe_repr
 
 Message = dict[str, Any]
@@ -54,6 +55,22 @@ async def _await_parts(cell: Cell, names: dict[str, Any]) -> Any:
             if code.co_flags & CO_COROUTINE:
                 value = await value
     return value if cell.expression is not None else None
+
+
+def _run_traced(trace: Trace, interrupts: Interrupts, cell: Cell, names: dict[str, Any]) -> Any:
+    trace.begin()
+    try:
+        return _run_parts(interrupts, cell, names)
+    finally:
+        trace.end()
+
+
+async def _await_traced(trace: Trace, cell: Cell, names: dict[str, Any]) -> Any:
+    trace.begin()
+    try:
+        return await _await_parts(cell, names)
+    finally:
+        trace.end()
 
 
 class Runner:
@@ -129,7 +146,7 @@ class Runner:
             raise
         self._sources.watch(kept, cell)
         try:
-            value = self._run_cell(cell)
+            value = self._run_cell(cell, request.get("traceparent"))
             if getpid() != self._pid:
                 leave_forked_child(self._output, None)
             message = self._success(None if silent else value)
@@ -143,12 +160,20 @@ class Runner:
             self._show_after_failure()
             raise
 
-    def _run_cell(self, cell: Cell) -> Any:
+    def _run_cell(self, cell: Cell, traceparent: str | None) -> Any:
         self._namespace.prepare()
         names = self._namespace.names
+        if traceparent is not None:
+            return self._run_traced(cell, Trace(traceparent, names))
         if cell.needs_loop:
             return self._run_in_loop(_await_parts(cell, names), self._context)
         return self._context.run(_run_parts, self._interrupts, cell, names)
+
+    def _run_traced(self, cell: Cell, trace: Trace) -> Any:
+        names = self._namespace.names
+        if cell.needs_loop:
+            return self._run_in_loop(_await_traced(trace, cell, names), self._context)
+        return self._context.run(_run_traced, trace, self._interrupts, cell, names)
 
     def _show_after_failure(self) -> None:
         for hook in DISPLAYS.after_cell:
