@@ -89,7 +89,7 @@ async def test_who_speaks_no_tls_is_left_soon_and_nobody_else(
             secure = await trio.open_ssl_over_tcp_stream(
                 served.host, served.port, https_compatible=True, ssl_context=trusting
             )
-            await secure.send_all(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            await secure.send_all(b"GET /v1/sessions HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert (await secure.receive_some()).startswith(b"HTTP/1.1 401 ")
             await trio.aclose_forcefully(secure)
 
