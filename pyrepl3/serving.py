@@ -100,7 +100,15 @@ class _Branch:
 
     async def _run_endpoint(self, *, task_status: trio.TaskStatus[None]) -> None:
         config, host = self.supervisor.config, self.root.address(HOST)
-        service = Service(config, host, lambda: self.supervisor.statistics().pool)
+        observers = self.supervisor.observers
+        service = Service(
+            config,
+            host,
+            lambda: self.supervisor.statistics().pool,
+            self.metrics,
+            self.unready_reasons,
+            observers,
+        )
         self.endpoint = Endpoint(
             config,
             self.rules,
@@ -110,6 +118,7 @@ class _Branch:
             self.browsers,
             self.listeners,
             self.tls,
+            observers,
         )
         await self.endpoint.run(task_status=task_status)
 
@@ -161,7 +170,6 @@ async def open_endpoint(supervisor: Supervisor, tokens: Tokens) -> AsyncGenerato
     tls = make_context(config)
     listeners = await open_port(config)
     try:
-        port = port_of(listeners)
         port = port_of(listeners)
         browsers = BrowserAccess(port, config.has_tls)
         branch = _Branch(supervisor, rules_of(config, tokens), listeners, tls, browsers)

@@ -32,6 +32,7 @@ from pyrepl3.endpoint.tls import NoHandshake, shake_hands
 from pyrepl3.endpoint.web_socket import Closed, receive_upgrade
 from pyrepl3.errors import PyreplError, RateLimited, Unauthorized, UnsupportedVersion
 from pyrepl3.hosting.hosting_messages import DrainHost, HostMessage
+from pyrepl3.telemetry.observing import AdmissionRefused, Observers
 from pyrepl3.wire.client_codec import Format
 
 WEBSOCKET_PATH = "/v1/ws"
@@ -55,6 +56,7 @@ class Endpoint:
     """Outlives the endpoint's restarts, so that browsers stay signed in."""
     listeners: list[trio.SocketListener]
     tls: ssl.SSLContext | None = None
+    observers: Observers = attrs.field(factory=Observers)
     _failures: FailureLimits = attrs.field(init=False)
     _limits: ConnectionLimits = attrs.field(init=False)
     _listener: Listener = attrs.field(init=False)
@@ -123,7 +125,7 @@ class Endpoint:
                 upgrade = await self._serve_request(connection, head, peer, place)
                 if upgrade is not None:
                     self._forget(connection)
-                    await self._converse(connection, *upgrade, offered=_offered(head))
+                    await self._converse(connection, *upgrade, peer[0], offered=_offered(head))
                     return
                 if connection.closes:
                     await connection.linger()
@@ -158,6 +160,7 @@ class Endpoint:
                 assert principal is not None
                 return principal, _format(head)
         except PyreplError as error:
+            self.observers.notice(AdmissionRefused(code=error.code, peer=peer[0]))
             connection.closes = True
             await connection.respond_error(error)
             return None
@@ -245,7 +248,13 @@ class Endpoint:
         await browser_exchange.send(connection, head, answer)
 
     async def _converse(
-        self, connection: HttpConnection, principal: Principal, format: Format, *, offered: bool
+        self,
+        connection: HttpConnection,
+        principal: Principal,
+        format: Format,
+        peer: str,
+        *,
+        offered: bool,
     ) -> None:
         try:
             # The task that reads the socket is needed to the end, for the closing handshake.
@@ -255,7 +264,15 @@ class Endpoint:
                         nursery, connection.replayed(), connection.stream
                     )
                     socket = await request.accept(subprotocol=format.value if offered else None)
-                client = ClientConnection(socket, format, principal, self.host, self.config)
+                client = ClientConnection(
+                    socket,
+                    format,
+                    principal,
+                    self.host,
+                    self.config,
+                    observers=self.observers,
+                    peer=peer,
+                )
                 has_ended = False
                 self._clients.add(client)
                 try:

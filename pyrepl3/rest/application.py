@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import trio
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
@@ -24,6 +25,8 @@ from pyrepl3.rest import (
     session_routes,
 )
 from pyrepl3.rest.call import Call, Service
+from pyrepl3.telemetry.notes import bound
+from pyrepl3.telemetry.observing import Observers, RequestAnswered
 
 OPEN_PATHS = service_routes.OPEN_PATHS
 
@@ -36,9 +39,38 @@ def make_application(service: Service) -> Application:
         if scope["method"] == "OPTIONS":
             await _tell_methods(application, scope, receive, send)
         else:
-            await application(scope, receive, send)
+            await _observed(application, service.observers, scope, receive, send)
 
     return answer
+
+
+async def _observed(
+    application: Application, observers: Observers, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """With what it came to told to whoever watches: a request that its client left has no status
+    and is not told."""
+    began_at, status = trio.current_time(), 0
+
+    async def relay(message: Message) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        await send(message)
+
+    principal = scope["state"].get("principal")
+    name = None if principal is None else principal.name
+    with bound(principal=name, peer=scope["client"][0]):
+        await application(scope, receive, relay)
+    observers.notice(
+        RequestAnswered(
+            method=scope["method"],
+            route=scope.get("path_template", ""),
+            status=status,
+            duration_s=trio.current_time() - began_at,
+            principal=name,
+            peer=scope["client"][0],
+        )
+    )
 
 
 async def _tell_methods(

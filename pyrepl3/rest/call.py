@@ -6,7 +6,7 @@ on JSON. Must not know any route.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar, cast
 
 import attrs
@@ -22,6 +22,8 @@ from pyrepl3.hosting.asking import find as find_session
 from pyrepl3.hosting.hosting_messages import HostMessage, Opened
 from pyrepl3.pool.pool_statistics import PoolStatistics
 from pyrepl3.rest import bodies
+from pyrepl3.telemetry.metrics import Metrics
+from pyrepl3.telemetry.observing import Observers
 from pyrepl3.wire.client_codec import decode_json, encode_json
 
 T = TypeVar("T")
@@ -38,6 +40,10 @@ class Service:
     config: Config
     host: Address[HostMessage]
     pool_statistics: Callable[[], PoolStatistics]
+    metrics: Metrics
+    unready_reasons: Callable[[], Collection[str]]
+    """Why a client that came now would get no session soon."""
+    observers: Observers
 
 
 class Call(Request[Principal, None, State]):
@@ -52,6 +58,11 @@ class Call(Request[Principal, None, State]):
     def principal(self) -> Principal:
         """Whose it is; the endpoint has seen to that."""
         return cast(Principal, self.scope["state"]["principal"])
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace that it belongs to, if its client says that."""
+        return self.headers.get("traceparent")
 
     async def read(self, kind: type[T], *, may_be_empty: bool = False) -> T:
         """Its body. Raises BadMessage, MessageTooLarge."""

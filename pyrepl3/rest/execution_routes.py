@@ -45,7 +45,7 @@ async def execute(
     """
     opened = await request.find(session)
     wish = await request.read(bodies.ExecutionWish)
-    accepted = await submit(opened, wish, _id(key))
+    accepted = await submit(opened, wish, _id(key), request.traceparent)
     form = wanted_form(request.headers.get("accept", ""))
     if form is not None:
         produce = partial(follow, opened, accepted.execution, accepted.since, None)
@@ -78,12 +78,15 @@ async def follow_execution(
     return Streamed(EventStream(form, partial(follow, opened, execution, begin, info.last_seq)))
 
 
-async def submit(opened: Opened, wish: bodies.ExecutionWish, execution: str) -> Accepted:
+async def submit(
+    opened: Opened, wish: bodies.ExecutionWish, execution: str, traceparent: str | None
+) -> Accepted:
     """Have it run, once for each id. Raises IdConflict, QueueFull, CodeTooLarge, SessionLost …"""
     asked = wire.Execute(
         id=REQUEST_ID,
         session=opened.session,
         execution=execution,
+        traceparent=traceparent,
         **attrs.asdict(wish, recurse=False),
     )
     return await ask_session(opened, lambda reply: Submit(asked, reply))

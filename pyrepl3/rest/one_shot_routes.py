@@ -38,7 +38,7 @@ async def execute_once(request: Call, key: Key = None) -> Response[bodies.Outcom
     wish = await request.read(bodies.OneShot)
     opened = await _session(request, wish, NAME.format(key or secrets.token_hex(ID_BYTES)))
     execution = bodies.ExecutionWish(code=wish.code, timeout_s=wish.timeout_s, allow_input=False)
-    accepted = await submit(opened, execution, EXECUTION)
+    accepted = await submit(opened, execution, EXECUTION, request.traceparent)
     fold = await outcome_of(opened, accepted)
     assert fold is not None
     with trio.CancelScope(deadline=trio.current_time() + CLOSE_S, shield=True):
@@ -50,6 +50,7 @@ async def _session(request: Call, wish: bodies.OneShot, name: str) -> Opened:
     asked = wire.OpenSession(
         id=REQUEST_ID,
         name=name,
+        traceparent=request.traceparent,
         idle_timeout_s=LEFT_IDLE_S,
         template=wish.template,
         env=wish.env,

@@ -1,4 +1,4 @@
-"""Routes of the service itself: the pool's figures, the API's description."""
+"""Routes of the service itself: its health, its figures, the API's description."""
 
 from __future__ import annotations
 
@@ -12,23 +12,39 @@ from pyrepl3.rest import bodies
 from pyrepl3.rest.call import JSON, Call, answered
 from pyrepl3.rest.docs_page import CONTENT_SECURITY_POLICY, render
 from pyrepl3.rest.openapi import document, encoded
+from pyrepl3.telemetry.health import HealthAnswer, liveness, readiness
 
-OPEN_PATHS = frozenset({"/docs", "/openapi.json"})
+OPEN_PATHS = frozenset({"/docs", "/openapi.json", "/healthz", "/readyz"})
 """What is no secret: read without a token."""
 
 
 @get("/v1/pool", tags=["service"])
 async def pool_figures(request: Call) -> Response[bodies.Pool]:
     """The pool's figures, for admins."""
-    if request.principal.role != "admin":
-        raise NotFound(
-            what="there is nothing at /v1/pool",
-            why="the pool's figures are for principals with the role admin",
-            how="Use the token of one",
-        )
+    _for_admins(request)
     pool = request.service.pool_statistics()
     figures = {**attrs.asdict(pool), "hit_rate": pool.hit_rate}
     return answered({**figures, "open_breakers": list(pool.open_breakers)})
+
+
+@get("/healthz", include_in_schema=False)
+async def healthz(request: Call) -> Response[Any]:
+    """Whether the service lives."""
+    return _told(liveness())
+
+
+@get("/readyz", include_in_schema=False)
+async def readyz(request: Call) -> Response[Any]:
+    """Whether a client that came now would get a session soon."""
+    return _told(readiness(request.service.unready_reasons()))
+
+
+@get("/metrics", include_in_schema=False)
+async def metrics(request: Call) -> Response[Any]:
+    """All figures, for Prometheus; for admins, as they show what all others do."""
+    _for_admins(request)
+    page = request.service.metrics.render(request.headers.get("accept"))
+    return Response(page.body, media_type=page.content_type)
 
 
 @get("/openapi.json", include_in_schema=False)
@@ -45,8 +61,24 @@ async def docs(request: Call) -> Response[Any]:
     return Response(page, media_type="text/html; charset=utf-8", headers=headers)
 
 
+def _for_admins(request: Call) -> None:
+    if request.principal.role != "admin":
+        raise NotFound(
+            what=f"there is nothing at {request.scope['path']}",
+            why="the service's figures are for principals with the role admin",
+            how="Use the token of one",
+        )
+
+
+def _told(answer: HealthAnswer) -> Response[Any]:
+    headers = {"Retry-After": "1"} if answer.status == 503 else {}
+    return Response(
+        answer.body, status_code=answer.status, media_type=answer.content_type, headers=headers
+    )
+
+
 def _prefix(request: Call) -> str:
     return request.service.config.endpoint.path_prefix
 
 
-ROUTES = [pool_figures, openapi, docs]
+ROUTES = [pool_figures, healthz, readyz, metrics, openapi, docs]

@@ -39,7 +39,9 @@ REQUEST_ID = "rest"
 async def open_session(request: Call) -> Response[bodies.SessionOpened]:
     """Open a session."""
     wish = await request.read(bodies.SessionWish, may_be_empty=True)
-    asked = wire.OpenSession(id=REQUEST_ID, **attrs.asdict(wish, recurse=False))
+    asked = wire.OpenSession(
+        id=REQUEST_ID, traceparent=request.traceparent, **attrs.asdict(wish, recurse=False)
+    )
     principal = request.principal
     opened: Opened = await ask_host(
         request.service.host,

@@ -100,7 +100,10 @@ def test_who_finds_no_descriptor_left_is_told_so_and_the_next_one_is_served(tmp_
         before = settled_descriptors_of(process)
         leave_descriptors(process, FREE)
 
-        request = f"GET /v1/x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {service.token}\r\n\r\n"
+        request = (
+            f"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n"
+            f"Authorization: Bearer {service.token}\r\n\r\n"
+        )
 
         def ask() -> bytes:
             with socket.create_connection(where, timeout=10) as connection:
