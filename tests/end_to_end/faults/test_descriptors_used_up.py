@@ -94,16 +94,15 @@ FREE = 4
 
 def test_who_finds_no_descriptor_left_is_told_so_and_the_next_one_is_served(tmp_path: Path) -> None:
     """Row 67, of connections: a reserve is kept, clients hear 503, and the service recovers."""
-    with serving(tmp_path, "--min-idle", "0") as service, ExitStack() as stack:
+    words = ("--min-idle", "0", "--log-format", "console")
+    with serving(tmp_path, *words) as service, ExitStack() as stack:
         process = service.process.pid
         where = ("127.0.0.1", service.served.port)
         before = settled_descriptors_of(process)
         leave_descriptors(process, FREE)
 
-        request = (
-            f"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n"
-            f"Authorization: Bearer {service.token}\r\n\r\n"
-        )
+        bearer = f"Authorization: Bearer {service.token}"
+        request = f"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n{bearer}\r\n\r\n"
 
         def ask() -> bytes:
             with socket.create_connection(where, timeout=10) as connection:
