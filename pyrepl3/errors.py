@@ -114,7 +114,12 @@ CODES: Mapping[Code, CodeInfo] = {
     ),
     Code.STORAGE_FULL: CodeInfo(507, "over REST only", True, "there is no room on the disk"),
     Code.STORAGE_IO: CodeInfo(500, "over REST only", False, "the disk failed"),
-    Code.OUTPUT_GAP: CodeInfo(200, "an event between others", False, "output was left out here"),
+    Code.OUTPUT_GAP: CodeInfo(
+        200,
+        "an event between others; a client's word for a forgotten end",
+        False,
+        "output was left out here, or an execution's end with it",
+    ),
     Code.CONFIG_INVALID: CodeInfo(400, _ANSWER, False, "a setting cannot be as it is"),
     Code.INTERNAL_ERROR: CodeInfo(500, _ANSWER, False, "a bug in PyREPL3"),
 }
@@ -244,7 +249,7 @@ class SessionLost(PyreplError):
 
 
 class ExecutionNotFound(PyreplError):
-    """Raised by a request about an execution that is neither queued nor running."""
+    """Raised by a request about an execution that is neither queued nor running, or not remembered."""
 
     code = Code.EXECUTION_NOT_FOUND
 

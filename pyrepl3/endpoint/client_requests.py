@@ -24,7 +24,9 @@ from pyrepl3.hosting.hosting_messages import (
     Accepted,
     CloseHosted,
     Edit,
+    ExecutionInfo,
     Find,
+    FindExecution,
     HostMessage,
     InterruptHosted,
     ListHosted,
@@ -173,8 +175,10 @@ class ClientRequests:
             closed: Answer[None] = await send_to(opened, CloseHosted)
             return partial(_when, closed, lambda _: {"type": "session_ended", **named})
         if isinstance(request, wire.InputResponse):
-            number, data = request.input, request.data
-            taken: Answer[None] = await send_to(opened, lambda reply: Respond(number, data, reply))
+            number, data, again = request.input, request.data, request.again
+            taken: Answer[None] = await send_to(
+                opened, lambda reply: Respond(number, data, reply, again=again)
+            )
             return partial(
                 _when, taken, lambda _: {"type": "input_taken", "input": number, **named}
             )
@@ -184,6 +188,14 @@ class ClientRequests:
                 opened, lambda reply: InterruptHosted(execution, grace_s, reply)
             )
             return partial(_when, ended, lambda outcome: {**_interrupted(outcome), **named})
+        if isinstance(request, wire.GetExecution):
+            wanted = request.execution
+            found: Answer[ExecutionInfo] = await send_to(
+                opened, lambda reply: FindExecution(wanted, reply)
+            )
+            return partial(
+                _when, found, lambda info: {"type": "execution", **named, **attrs.asdict(info)}
+            )
         assert isinstance(request, wire.Complete | wire.Inspect | wire.IsComplete)
         question = request
         edit: Answer[Completion | Inspection | Completeness] = await send_to(

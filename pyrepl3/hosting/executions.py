@@ -12,7 +12,7 @@ from typing import Literal
 
 import attrs
 
-from pyrepl3.errors import IdConflict, PyreplError
+from pyrepl3.errors import ExecutionNotFound, IdConflict, PyreplError
 from pyrepl3.wire.client_requests import Execute
 
 REMEMBERED = 10_000
@@ -52,15 +52,22 @@ class Executions:
     """In the order in which they run."""
     _ended: OrderedDict[str, Record] = attrs.field(factory=OrderedDict)
     """In the order in which they ended."""
+    _forgotten_to: int = 0
+    """The latest terminal event of one that is not remembered any more."""
 
     def find(self, request: Execute) -> Record | None:
         """The execution that this request asks for again; None: it is new.
 
-        Raises IdConflict when that id was used for another request.
+        Raises IdConflict when that id was used for another request, ExecutionNotFound when it may
+        have been used for this one, and be forgotten.
         """
         record = self.get(request.execution)
         if record is not None and record.digest != digest_of(request):
             raise _conflict(request.execution)
+        again_since = request.again_since
+        # It was sent after that event: had it ended since, so would its last one have come after.
+        if record is None and again_since is not None and again_since < self._forgotten_to:
+            raise _forgotten(request.execution)
         return record
 
     def get(self, execution: str) -> Record | None:
@@ -87,6 +94,7 @@ class Executions:
             if record.last_seq >= oldest_seq and len(self._ended) <= REMEMBERED:
                 return
             del self._ended[record.execution]
+            self._forgotten_to = record.last_seq
 
     @property
     def under_way(self) -> list[Record]:
@@ -109,6 +117,15 @@ def digest_of(request: Execute) -> bytes:
         request.silent,
     )
     return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _forgotten(execution: str) -> PyreplError:
+    return ExecutionNotFound(
+        what=f"it is not known whether {execution} ran",
+        why="what ended since it was first sent is forgotten in part",
+        how="Find out from what it does; send it under another id to run it now",
+        details={"execution": execution},
+    )
 
 
 def _conflict(execution: str) -> PyreplError:

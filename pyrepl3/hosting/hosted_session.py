@@ -6,6 +6,7 @@ takes longer has a task of its own. Must not know connections: they read the jou
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Mapping
@@ -81,8 +82,8 @@ class HostedSession:
     _executions: Executions = attrs.field(factory=Executions, init=False)
     _inputs: dict[str, InputRequested] = attrs.field(factory=dict, init=False)
     """Those that wait for their answer."""
-    _answered: dict[str, None] = attrs.field(factory=dict, init=False)
-    """Those that have it, the oldest first."""
+    _answered: dict[str, bytes] = attrs.field(factory=dict, init=False)
+    """Those that have it, the oldest first, and what tells it from another one."""
     _all_ended: trio.Event = attrs.field(init=False)
     """Set when all executions that were accepted up to now have their outcome in the journal."""
     _attached: int = attrs.field(default=0, init=False)
@@ -247,12 +248,15 @@ class HostedSession:
 
     async def _respond(self, message: Respond) -> None:
         with message.reply as reply:
-            asked = self._inputs.pop(message.input, None)
+            asked = self._inputs.get(message.input)
+            digest = _digest_of(message.data)
             try:
-                if asked is None:
+                if asked is not None:
+                    await asked.respond(message.data)
+                    self._inputs.pop(message.input, None)
+                    _remember(self._answered, message.input, digest)
+                elif not message.again or self._answered.get(message.input) != digest:
                     raise refusals.no_input(message.input, answered=message.input in self._answered)
-                _remember(self._answered, message.input, None)
-                await asked.respond(message.data)
             except PyreplError as error:
                 reply.fail(error)
             else:
@@ -453,3 +457,7 @@ def _remember(inputs: dict[str, T], number: str, what: T) -> None:
     inputs[number] = what
     if len(inputs) > INPUTS_REMEMBERED:
         del inputs[next(iter(inputs))]
+
+
+def _digest_of(line: str | None) -> bytes:
+    return hashlib.blake2b(repr(line).encode("utf-8", "surrogatepass"), digest_size=16).digest()

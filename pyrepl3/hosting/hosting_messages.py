@@ -93,7 +93,8 @@ class ExecutionInfo:
 
 @attrs.frozen
 class Submit:
-    """Run code, once for each id. Raises IdConflict, QueueFull, CodeTooLarge, SessionLost …"""
+    """Run code, once for each id. Raises IdConflict, QueueFull, CodeTooLarge, SessionLost …, and
+    ExecutionNotFound where its ``again_since`` says that it may have run and been forgotten."""
 
     request: wire.Execute
     reply: Reply[Accepted]
@@ -101,11 +102,15 @@ class Submit:
 
 @attrs.frozen
 class Respond:
-    """The line for one input request. Raises AlreadyAnswered, ExecutionNotFound."""
+    """The line for one input request; with ``again`` the same line is taken once more.
+
+    Raises AlreadyAnswered, ExecutionNotFound.
+    """
 
     input: str
     data: str | None
     reply: Reply[None]
+    again: bool = False
 
 
 @attrs.frozen

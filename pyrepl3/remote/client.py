@@ -20,19 +20,18 @@ from anyio.abc import TaskGroup
 from pyrepl3.config import DEFAULT_TEMPLATE, Limits, check_timeout
 from pyrepl3.errors import PyreplError
 from pyrepl3.remote.addresses import find_address, find_token
-from pyrepl3.remote.link import Link
-from pyrepl3.remote.link_state import Message
-from pyrepl3.remote.session import RemoteSession, SessionFacts
+from pyrepl3.remote.link import Inbox, Link
+from pyrepl3.remote.link_state import LAST, Message
+from pyrepl3.remote.session import RemoteSession, SessionFacts, finite
 from pyrepl3.telemetry.traceparent import current_traceparent
 
 REQUEST_TIMEOUT_S = 60.0
 RECONNECT_TIMEOUT_S = 120.0
 CLOSE_S = 10.0
+DRAIN_S = 2.0
+"""For the service to hear the last of a client that leaves."""
 ACQUIRE_S = 600.0
 """An answer to `open_session` may take the service's acquire_timeout_s, which is not known here."""
-
-
-_LAST = ("session_died", "session_closed")
 
 
 class Client:
@@ -66,24 +65,30 @@ class Client:
             find_address(url), find_token(token, token_file), ssl_context, reconnect_timeout_s
         )
         self._stack = AsyncExitStack()
-        self._tasks: TaskGroup | None = None
+        self._was_entered = False
 
     def __repr__(self) -> str:
         return f"<pyrepl3.Client {self._link.address}>"
 
     async def __aenter__(self) -> Self:
         """Connect. Raises ServiceUnreachable, Unauthorized and the like."""
+        if self._was_entered:
+            raise RuntimeError("a Client connects once: make another one")
+        self._was_entered = True
         async with AsyncExitStack() as stack:
-            self._tasks = await stack.enter_async_context(_tasks())
-            await self._tasks.start(self._link.run)
+            tasks = await stack.enter_async_context(_tasks())
+            stack.callback(self._link.stop)
+            await tasks.start(self._link.run)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *error: Any) -> None:
         """Disconnect. Sessions that were attached to go on on the service."""
-        assert self._tasks is not None
-        self._tasks.cancel_scope.cancel()
-        await self._stack.__aexit__(None, None, None)  # noqa: ASYNC102  # all in it is cancelled
+        try:
+            with anyio.move_on_after(DRAIN_S, shield=True):
+                await self._link.drain()
+        finally:
+            await self._stack.__aexit__(None, None, None)  # noqa: ASYNC102  # all in it is stopped
 
     @asynccontextmanager
     async def session(
@@ -102,21 +107,17 @@ class Client:
 
         Raises PoolExhausted, PoolDegraded, WorkerSpawnFailed, RateLimited, ConfigInvalid.
         """
-        async with self.open(
+        wishes = _wishes(
             template,
-            name=name,
             cwd=cwd,
             env=env,
             limits=limits,
             acquire_timeout_s=acquire_timeout_s,
             idle_timeout_s=idle_timeout_s,
             on_disconnect=on_disconnect,
-        ) as session:
-            try:
-                yield session
-            finally:
-                with anyio.move_on_after(CLOSE_S, shield=True):
-                    await _close(session)
+        )
+        async with self._opened(wishes, name, is_closed=True) as session:
+            yield session
 
     @asynccontextmanager
     async def open(
@@ -132,28 +133,16 @@ class Client:
         on_disconnect: Literal["continue", "interrupt"] = "continue",
     ) -> AsyncGenerator[RemoteSession]:
         """As `session`, but it goes on on the service afterwards: `attach` finds it again."""
-        check_timeout("acquire_timeout_s", acquire_timeout_s)
-        # By its name a second request finds the session of a first one whose answer was lost.
-        named = name if name is not None else f"client-{secrets.token_hex(8)}"
-        wishes: dict[str, Any] = {
-            "template": template,
-            "name": named,
-            "env": dict(env or {}),
-            "on_disconnect": on_disconnect,
-            "acquire_timeout_s": acquire_timeout_s,
-            "idle_timeout_s": idle_timeout_s,
-        }
-        if cwd is not None:
-            wishes["cwd"] = os.fspath(cwd)
-        if limits is not None:
-            wishes["limits"] = attrs.asdict(limits)
-        traceparent = current_traceparent()
-        if traceparent is not None:
-            wishes["traceparent"] = traceparent
-        answer = await self._link.ask(
-            "open_session", wishes, timeout_s=ACQUIRE_S, has_own_name=name is None
+        wishes = _wishes(
+            template,
+            cwd=cwd,
+            env=env,
+            limits=limits,
+            acquire_timeout_s=acquire_timeout_s,
+            idle_timeout_s=idle_timeout_s,
+            on_disconnect=on_disconnect,
         )
-        async with self._followed(_facts(answer, name, template)) as session:
+        async with self._opened(wishes, name, is_closed=False) as session:
             yield session
 
     @asynccontextmanager
@@ -162,8 +151,11 @@ class Client:
 
         It goes on afterwards. Raises SessionNotFound.
         """
-        answer = await self._ask("attach", {"session": session})
-        async with self._followed(_facts(answer, session, DEFAULT_TEMPLATE)) as found:
+        answer, inbox = await self._there.follow(
+            "attach", {"session": session}, timeout_s=self._request_timeout_s
+        )
+        facts = _facts(answer, session, DEFAULT_TEMPLATE)
+        async with self._followed(facts, inbox) as found:
             yield found
 
     async def list_sessions(self) -> list[Mapping[str, Any]]:
@@ -176,46 +168,106 @@ class Client:
         """All events of that session from behind ``since`` on, as docs/protocol.md has them.
 
         They end with the event ``until``, or with the session. Not beside `attach` to the same
-        one: events come once a client. Raises SessionNotFound, ServiceUnreachable.
+        one by the same client: events come once a connection, and those before it do not come.
+        Raises SessionNotFound, ServiceUnreachable.
         """
-        answer = await self._ask("attach", {"session": session, "since": since})
-        id = answer["session"]
+        answer, inbox = await self._there.follow(
+            "attach", {"session": session, "since": since}, timeout_s=self._request_timeout_s
+        )
         try:
             if until is not None and until <= since:
                 return
-            async for message in self._link.inbox(id):
+            async for message in inbox:
                 yield message
-                if message.get("seq", 0) == until or message["type"] in _LAST:
+                if message.get("seq", message.get("to_seq", 0)) == until or message["type"] in LAST:
                     return
             raise self._link.failure
         finally:
-            self._link.unfollow(id)
+            self._link.unfollow(answer["session"], inbox)
 
     # --- the link -------------------------------------------------------------------------------
 
+    @property
+    def _there(self) -> Link:
+        """The link. Raises RuntimeError where it was never connected."""
+        if not self._was_entered:
+            raise RuntimeError("a Client is connected in an `async with` block")
+        return self._link
+
     @asynccontextmanager
-    async def _followed(self, facts: SessionFacts) -> AsyncGenerator[RemoteSession]:
+    async def _opened(
+        self, wishes: Mapping[str, Any], name: str | None, *, is_closed: bool
+    ) -> AsyncGenerator[RemoteSession]:
+        # By its name a second request finds the session of a first one whose answer was lost.
+        named = name if name is not None else f"client-{secrets.token_hex(8)}"
+        answer, inbox = await self._there.follow(
+            "open_session",
+            {**wishes, "name": named},
+            timeout_s=max(ACQUIRE_S, (wishes["acquire_timeout_s"] or 0) + self._request_timeout_s),
+            has_own_name=name is None,
+        )
+        is_kept = False
+        try:
+            async with self._followed(_facts(answer, name, wishes["template"]), inbox) as session:
+                is_kept = not is_closed
+                yield session
+        finally:
+            if not is_kept:
+                with anyio.move_on_after(CLOSE_S, shield=True):
+                    await self._close(answer["session"])
+
+    async def _close(self, session: str) -> None:
+        try:
+            await self._link.ask("close_session", {"session": session}, is_for_good=True)
+        except PyreplError:
+            return  # it has ended; or it is out of reach, and idle_timeout_s ends it there
+
+    @asynccontextmanager
+    async def _followed(self, facts: SessionFacts, inbox: Inbox) -> AsyncGenerator[RemoteSession]:
         prefix = secrets.token_hex(6)
         session = RemoteSession(facts, self._link, prefix, self._request_timeout_s)
         try:
             async with _tasks() as tasks:
-                tasks.start_soon(session.read, self._link.inbox(facts.id))
+                tasks.start_soon(session.read, inbox)
                 try:
                     yield session
                 finally:
                     tasks.cancel_scope.cancel()
         finally:
-            self._link.unfollow(facts.id)
+            self._link.unfollow(facts.id, inbox)
 
     async def _ask(self, kind: str, fields: Mapping[str, Any]) -> Message:
-        return await self._link.ask(kind, fields, timeout_s=self._request_timeout_s)
+        return await self._there.ask(kind, fields, timeout_s=self._request_timeout_s)
 
 
-async def _close(session: RemoteSession) -> None:
-    try:
-        await session.close()
-    except PyreplError:
-        return  # it is out of reach, and idle_timeout_s ends it there
+def _wishes(
+    template: str,
+    *,
+    cwd: str | os.PathLike[str] | None,
+    env: Mapping[str, str] | None,
+    limits: Limits | None,
+    acquire_timeout_s: float | None,
+    idle_timeout_s: float | None,
+    on_disconnect: Literal["continue", "interrupt"],
+) -> dict[str, Any]:
+    """The fields of an `open_session`. Raises ConfigInvalid."""
+    check_timeout("acquire_timeout_s", acquire_timeout_s)
+    check_timeout("idle_timeout_s", idle_timeout_s)
+    wishes: dict[str, Any] = {
+        "template": template,
+        "env": dict(env or {}),
+        "on_disconnect": on_disconnect,
+        "acquire_timeout_s": finite(acquire_timeout_s),
+        "idle_timeout_s": finite(idle_timeout_s),
+    }
+    if cwd is not None:
+        wishes["cwd"] = os.fspath(cwd)
+    if limits is not None:
+        wishes["limits"] = attrs.asdict(limits)
+    traceparent = current_traceparent()
+    if traceparent is not None:
+        wishes["traceparent"] = traceparent
+    return wishes
 
 
 def _facts(answer: Message, name: str | None, template: str) -> SessionFacts:

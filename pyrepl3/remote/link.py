@@ -10,8 +10,9 @@ import math
 import random
 import ssl
 from collections import deque
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 import anyio
 import attrs
@@ -20,10 +21,13 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from pyrepl3.errors import PyreplError, ServiceUnreachable
 from pyrepl3.remote.addresses import ServiceAddress
-from pyrepl3.remote.link_state import Answered, LinkState, Message, Told, ToSend
-from pyrepl3.remote.told_errors import as_error, unreachable
-from pyrepl3.remote.web_socket import Disconnected, WebSocket, open_web_socket
+from pyrepl3.remote.link_state import FOLLOWS, Answered, LinkState, Message, Told, ToSend
+from pyrepl3.remote.told_errors import as_error, not_heard, too_large, unreachable, unspoken
+from pyrepl3.remote.web_socket import Disconnected, open_web_socket
+from pyrepl3.wire.client_codec import encode_request
 
+VERSION = 1
+"""Of the protocol."""
 CONNECT_S = 10.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 """Between attempts to connect again; each is twice the last, less up to a half by chance."""
@@ -33,12 +37,31 @@ SILENCE_S = 45.0
 Inbox = MemoryObjectReceiveStream[Message]
 
 
+class Connection(Protocol):
+    """What a link needs of a connection: `WebSocket` is one."""
+
+    async def send(self, data: bytes) -> None:
+        """One message. Raises Disconnected."""
+
+    async def receive(self) -> list[dict[str, Any]]:
+        """The messages that come next, one at least. Raises Disconnected."""
+
+    async def close(self) -> None:
+        """Say goodbye, bounded."""
+
+
+Connect = Callable[..., AbstractAsyncContextManager[Connection]]
+"""`open_web_socket`."""
+
+
 @attrs.define(eq=False)
 class _Waiter:
     """Who waits for one answer."""
 
     event: anyio.Event = attrs.field(factory=anyio.Event)
     message: Message | None = None
+    inbox: Inbox | None = None
+    """Of a request behind whose answer events come: where they come."""
     error: PyreplError | None = None
 
 
@@ -51,44 +74,59 @@ class Link:
     context: ssl.SSLContext | None
     reconnect_timeout_s: float
     """How long the service may be out of reach before everyone who waits is told so."""
+    connect: Connect = open_web_socket
+    on_connection: Callable[[bool], None] = attrs.field(default=lambda _: None)
+    """Told when the connection is lost, and when there is one again."""
     _state: LinkState = attrs.field(factory=LinkState, init=False)
     _waiters: dict[int, _Waiter] = attrs.field(factory=dict, init=False)
-    _outbox: deque[Message] = attrs.field(factory=deque, init=False)
+    _outbox: deque[tuple[int, bytes]] = attrs.field(factory=deque, init=False)
+    """Ids and messages, to be sent on the connection that there is."""
     _wake: anyio.Event = attrs.field(factory=anyio.Event, init=False)
-    _inboxes: dict[str, tuple[MemoryObjectSendStream[Message], Inbox]] = attrs.field(
+    _change: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    _inboxes: dict[str, dict[Inbox, MemoryObjectSendStream[Message]]] = attrs.field(
         factory=dict, init=False
     )
     _heard_at: float = attrs.field(default=-math.inf, init=False)
+    """Of each session everybody here who follows it."""
+    _scope: anyio.CancelScope | None = attrs.field(default=None, init=False)
+    _was_let_in: bool = attrs.field(default=False, init=False)
+    """Whether there was a connection ever: a service that is there may be waited for."""
+    _is_connected: bool = attrs.field(default=False, init=False)
+    _message_bytes: float = attrs.field(default=math.inf, init=False)
+    """The largest message that the service takes."""
+    _lost_at: float | None = attrs.field(default=None, init=False)
+    _pause_s: float = attrs.field(default=FIRST_PAUSE_S, init=False)
     _failure: PyreplError | None = attrs.field(default=None, init=False)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Started with the first connection, which is not tried twice; then until cancelled.
+        """Started with the first connection, which is not tried twice; then until it is stopped.
 
-        Raises what the first one was refused for, and ServiceUnreachable.
+        Once started it is not cancelled from outside: whoever is, says goodbye over it, and then
+        its client stops it. Raises what the first connection was refused for, and
+        ServiceUnreachable.
         """
-        lost_at: float | None = None
-        pause_s = FIRST_PAUSE_S
         is_started = False
+
+        def started() -> None:
+            nonlocal is_started
+            if not is_started:
+                is_started = scope.shield = True
+                task_status.started()
+
         try:
-            while True:
-                try:
-                    async with open_web_socket(
-                        self.address, self.token, context=self.context, within_s=CONNECT_S
-                    ) as socket:
-                        if not is_started:
-                            task_status.started()
-                        is_started, lost_at, pause_s = True, None, FIRST_PAUSE_S
-                        await self._talk(socket)
-                except Disconnected as error:
-                    now = anyio.current_time()
-                    lost_at = now if lost_at is None else lost_at
-                    if not is_started or now - lost_at >= self.reconnect_timeout_s:
-                        raise unreachable(str(self.address), str(error)) from error
-                except PyreplError as error:
-                    if not is_started or not error.retryable:
-                        raise
-                await anyio.sleep(pause_s * random.uniform(0.5, 1.0))
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            with anyio.CancelScope() as scope:
+                self._scope = scope
+                while True:
+                    try:
+                        await self._connect_once(started)
+                    except (Disconnected, PyreplError) as error:
+                        if not is_started and (
+                            isinstance(error, PyreplError) or not self._was_let_in
+                        ):
+                            raise self._given_up(error) from error
+                        self._judge(error)
+                    await anyio.sleep(self._pause_s * random.uniform(0.5, 1.0))
+                    self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         except PyreplError as error:
             self._fail(error)
             if not is_started:
@@ -96,91 +134,195 @@ class Link:
         finally:
             self._fail(unreachable(str(self.address), "the client was closed"))
 
+    def stop(self) -> None:
+        """End `run`."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def drain(self) -> None:
+        """Until the service has heard what nobody waits for: sessions to be closed, mostly."""
+        while self._is_connected and any(id not in self._waiters for id in self._state.owed):
+            self._change = anyio.Event()
+            await self._change.wait()
+
     async def ask(
         self,
         kind: str,
         fields: Mapping[str, Any],
         *,
         timeout_s: float = math.inf,
-        has_own_name: bool = False,
+        is_for_good: bool = False,
     ) -> Message:
         """The answer to a request, over as many connections as it takes.
 
-        Raises what it was refused with, and ServiceUnreachable.
+        ``is_for_good``: it is to be heard also where nobody waits for its answer any more. Raises
+        what it was refused with, ServiceUnreachable, and BadMessage or CodeTooLarge for what cannot
+        be sent.
         """
+        message, _ = await self._ask(kind, fields, timeout_s, is_for_good=is_for_good)
+        return message
+
+    async def follow(
+        self,
+        kind: str,
+        fields: Mapping[str, Any],
+        *,
+        timeout_s: float = math.inf,
+        has_own_name: bool = False,
+    ) -> tuple[Message, Inbox]:
+        """As `ask`, for a session whose events come behind the answer; `unfollow` ends that."""
+        message, inbox = await self._ask(kind, fields, timeout_s, has_own_name=has_own_name)
+        assert inbox is not None
+        return message, inbox
+
+    async def _ask(
+        self,
+        kind: str,
+        fields: Mapping[str, Any],
+        timeout_s: float,
+        *,
+        has_own_name: bool = False,
+        is_for_good: bool = False,
+    ) -> tuple[Message, Inbox | None]:
         if self._failure is not None:
             raise self._failure
         message = self._state.ask(kind, fields, has_own_name=has_own_name)
         id = message["id"]
-        waiter = self._waiters[id] = _Waiter()
-        self._send(message)
         try:
-            with anyio.fail_after(None if timeout_s == math.inf else timeout_s):
+            self._send(message)
+        except PyreplError:
+            self._state.drop(id)
+            raise
+        waiter = self._waiters[id] = _Waiter()
+        try:
+            with anyio.move_on_after(None if timeout_s == math.inf else timeout_s):
                 await waiter.event.wait()
-        except TimeoutError:
-            why = f"it has not answered within {timeout_s:g} s"
-            raise unreachable(str(self.address), why) from None
+            if not waiter.event.is_set():
+                why = f"it has not answered within {timeout_s:g} s"
+                raise unreachable(str(self.address), why)
         except BaseException:
-            self._give_back(waiter.message)
+            self._give_back(kind, waiter)
+            if not is_for_good:
+                self._state.forget(id)
             raise
         finally:
             del self._waiters[id]
-            self._state.forget(id)
         if waiter.error is not None:
             raise waiter.error
         assert waiter.message is not None
         if waiter.message["type"] == "refused":
             raise as_error(waiter.message)
-        return waiter.message
+        return waiter.message, waiter.inbox
 
-    def _give_back(self, answer: Message | None) -> None:
-        """A session that was opened in the very moment in which who asked was cancelled."""
-        if answer is not None and answer["type"] == "session_opened":
-            self.unfollow(answer["session"])
-            self._send(self._state.ask("close_session", {"session": answer["session"]}))
+    def _give_back(self, kind: str, waiter: _Waiter) -> None:
+        """What came in the very moment in which who asked was cancelled."""
+        if waiter.message is None or waiter.inbox is None:
+            return
+        session = waiter.message["session"]
+        self.unfollow(session, waiter.inbox)
+        if kind == "open_session":
+            self._send(self._state.ask("close_session", {"session": session}))
 
-    def inbox(self, session: str) -> Inbox:
-        """Where the events of a session come that was opened or attached to."""
-        return self._channel(session)[1]
-
-    def unfollow(self, session: str) -> None:
-        """Nobody reads that session's events any more."""
-        self._state.unfollow(session)
-        channel = self._inboxes.pop(session, None)
-        if channel is not None:
-            channel[0].close()
-            channel[1].close()
+    def unfollow(self, session: str, inbox: Inbox) -> None:
+        """Nobody reads that inbox any more."""
+        inboxes = self._inboxes.get(session, {})
+        sender = inboxes.pop(inbox, None)
+        if sender is not None:
+            sender.close()
+        inbox.close()
+        if not inboxes and self._inboxes.pop(session, None) is not None:
+            detach = self._state.unfollow(session)
+            if detach is not None and self._is_connected:
+                self._send(detach)
 
     # --- one connection -------------------------------------------------------------------------
 
-    async def _talk(self, socket: WebSocket) -> None:
+    async def _connect_once(self, started: Callable[[], None]) -> None:
+        """One connection, until it is lost. Raises Disconnected, or what it was refused for."""
+        async with self.connect(
+            self.address, self.token, context=self.context, within_s=CONNECT_S
+        ) as connection:
+            self._was_let_in = True
+            with anyio.move_on_after(CONNECT_S) as scope:
+                messages = await connection.receive()
+            if scope.cancelled_caught:
+                raise Disconnected("it does not answer")
+            self._welcome(messages.pop(0))
+            self._lost_at, self._pause_s = None, FIRST_PAUSE_S
+            started()
+            await self._talk(connection, messages)
+
+    def _welcome(self, message: Message) -> None:
+        """Raises Disconnected, UnsupportedVersion."""
+        if message["type"] != "welcome":
+            why = f"it began with {message['type']!r}, and with no welcome"
+            raise Disconnected(why, is_for_good=True)
+        if message.get("version") != VERSION:
+            raise unspoken(message.get("version"), VERSION)
+        limits = message.get("limits")
+        limit = limits.get("message_bytes") if isinstance(limits, Mapping) else None
+        self._message_bytes = limit if isinstance(limit, int) else math.inf
+
+    def _judge(self, error: Disconnected | PyreplError) -> None:
+        """Go on, after a connection was lost or not made. Raises PyreplError: there is no use."""
+        now = anyio.current_time()
+        if self._lost_at is None:
+            self._lost_at = now
+        hopeless = error.is_for_good if isinstance(error, Disconnected) else not error.retryable
+        if hopeless or now - self._lost_at >= self.reconnect_timeout_s:
+            raise self._given_up(error) from error
+
+    def _given_up(self, error: Disconnected | PyreplError) -> PyreplError:
+        if isinstance(error, Disconnected):
+            return unreachable(str(self.address), str(error))
+        return error
+
+    async def _talk(self, connection: Connection, messages: list[dict[str, Any]]) -> None:
         """Until it is lost. Raises Disconnected."""
         self._outbox.clear()
-        self._outbox.extend(self._state.reconnected())
+        resumption = self._state.reconnected()
+        self._is_connected = True
+        self.on_connection(True)
+        for message in resumption.messages:
+            try:
+                self._send(message)
+            except PyreplError as error:
+                self._state.drop(message["id"])
+                self._settle(message["id"], error=error)
+        for id in resumption.unanswerable:
+            self._settle(id, error=not_heard(str(self.address)))
         try:
             async with anyio.create_task_group() as group:
                 self._heard_at = anyio.current_time()
-                group.start_soon(self._write, socket)
+                group.start_soon(self._write, connection)
                 group.start_soon(self._watch)
-                await self._read(socket)
+                await self._read(connection, messages)
         except* Disconnected as lost:
             raise _first(lost) from None
         finally:
-            await socket.close()  # noqa: ASYNC102  # shielded and bounded inside
+            self._is_connected = False
+            self._change.set()
+            self.on_connection(False)
+            await connection.close()  # noqa: ASYNC102  # shielded and bounded inside
 
-    async def _write(self, socket: WebSocket) -> None:
+    async def _write(self, connection: Connection) -> None:
         while True:
             while self._outbox:
-                await socket.send(self._outbox.popleft())
+                id, data = self._outbox.popleft()
+                self._state.sent(id)
+                await connection.send(data)
             self._wake = anyio.Event()
             await self._wake.wait()
 
-    async def _read(self, socket: WebSocket) -> None:
+    async def _read(self, connection: Connection, messages: list[dict[str, Any]]) -> None:
         while True:
-            messages = await socket.receive()
             self._heard_at = anyio.current_time()
             for message in messages:
-                self._take(message)
+                try:
+                    self._take(message)
+                except (KeyError, TypeError) as error:
+                    raise Disconnected(f"it sent what is no message: {error!r}") from error
+            messages = await connection.receive()
 
     async def _watch(self) -> None:
         """Until nothing was heard for too long: a deadline for each message would cost more than
@@ -192,27 +334,44 @@ class Link:
     def _take(self, message: Message) -> None:
         meaning = self._state.take(message)
         if isinstance(meaning, Answered):
-            waiter = self._waiters.get(meaning.id)
-            if message["type"] in ("session_opened", "attached"):
-                self._channel(message["session"])
-            if waiter is not None:
-                waiter.message = message
-                waiter.event.set()
+            self._settle(meaning.id, message=message)
         elif isinstance(meaning, Told):
-            self._channel(meaning.session)[0].send_nowait(meaning.message)
+            for sender in self._inboxes.get(meaning.session, {}).values():
+                sender.send_nowait(meaning.message)
         elif isinstance(meaning, ToSend):
             self._send(meaning.message)
+        self._change.set()
+
+    def _settle(
+        self, id: int, *, message: Message | None = None, error: PyreplError | None = None
+    ) -> None:
+        waiter = self._waiters.get(id)
+        if waiter is None:
+            return
+        if message is not None and message["type"] in FOLLOWS:
+            # Now: its events may come before who asked has a turn.
+            waiter.inbox = self._open_inbox(message["session"])
+        waiter.message, waiter.error = message, error
+        waiter.event.set()
 
     def _send(self, message: Message) -> None:
-        self._outbox.append(message)
-        self._wake.set()
+        """Have it sent, now or on the next connection.
 
-    def _channel(self, session: str) -> tuple[MemoryObjectSendStream[Message], Inbox]:
+        Raises BadMessage, or CodeTooLarge, for what cannot be.
+        """
+        data = encode_request(message)
+        if len(data) > self._message_bytes:
+            raise too_large(message["type"], len(data), int(self._message_bytes))
+        if self._is_connected:
+            self._outbox.append((message["id"], data))
+            self._wake.set()
+
+    def _open_inbox(self, session: str) -> Inbox:
         """Unbounded: a handler that waits for an answer on this very link must not stop it. What
         is in it, one client has asked for, and a session's limit of output bounds it."""
-        if session not in self._inboxes:
-            self._inboxes[session] = anyio.create_memory_object_stream[Message](math.inf)
-        return self._inboxes[session]
+        sender, inbox = anyio.create_memory_object_stream[Message](math.inf)
+        self._inboxes.setdefault(session, {})[inbox] = sender
+        return inbox
 
     def _fail(self, error: PyreplError) -> None:
         if self._failure is None:
@@ -220,8 +379,10 @@ class Link:
         for waiter in self._waiters.values():
             waiter.error = self._failure
             waiter.event.set()
-        for sender, _ in self._inboxes.values():
-            sender.close()
+        for inboxes in self._inboxes.values():
+            for sender in inboxes.values():
+                sender.close()
+        self._change.set()
 
     @property
     def failure(self) -> PyreplError:

@@ -7,22 +7,32 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
 import attrs
+from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from pyrepl3.client.editing import Completeness, Completion, Inspection, at_cursor
 from pyrepl3.client.execution import Execution
 from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
 from pyrepl3.config import check_timeout
-from pyrepl3.errors import PyreplError, SessionLost, SessionNotFound
+from pyrepl3.errors import (
+    Code,
+    ExecutionNotFound,
+    InternalError,
+    PyreplError,
+    ServiceUnreachable,
+    SessionLost,
+    SessionNotFound,
+)
 from pyrepl3.events import Error, Event, Gap, InterruptOutcome, Result
 from pyrepl3.remote.link import Inbox, Link
-from pyrepl3.remote.link_state import Message
+from pyrepl3.remote.link_state import LAST, Message
 from pyrepl3.remote.told_errors import as_error
 from pyrepl3.telemetry.traceparent import current_traceparent
 from pyrepl3.wire.client_events import from_map
@@ -130,9 +140,9 @@ class RemoteSession:
         fields: dict[str, Any] = {
             "execution": id,
             "code": code,
-            "timeout_s": _finite(timeout_s),
+            "timeout_s": finite(timeout_s),
             "allow_input": allow_input,
-            "filename": filename,
+            "filename": None if filename is None else os.fsdecode(filename),
             "silent": bool(silent),
         }
         traceparent = current_traceparent()
@@ -165,7 +175,7 @@ class RemoteSession:
         if not isinstance(execution, str | None):
             raise TypeError(f"an execution's id is a str, not a {type(execution).__name__}")
         check_timeout("grace_s", grace_s)
-        fields = {"execution": execution, "grace_s": _finite(grace_s)}
+        fields = {"execution": execution, "grace_s": finite(grace_s)}
         told = await self._ask("interrupt", fields, timeout_s=math.inf)
         return InterruptOutcome(told["state"], told["by"])
 
@@ -188,68 +198,102 @@ class RemoteSession:
     async def close(self) -> None:
         """End it on the service, and what runs in it."""
         try:
-            await self._ask("close_session", {})
+            await self._ask("close_session", {}, is_for_good=True)
         except SessionLost:
             return  # it had ended before
 
     async def read(self, inbox: Inbox) -> None:
         """Pass events on to whoever follows them, until there are no more."""
-        async for message in inbox:
-            self._take(message)
-            with suppress(anyio.WouldBlock, anyio.EndOfStream):
-                while True:  # what has come with it, in the same turn of the loop
-                    self._take(inbox.receive_nowait())
-        if self._end is None:
-            self._end = self._link.failure
-        self._close_followers()
+        async with anyio.create_task_group() as group:
+            async for message in inbox:
+                self._take(message, group)
+                with suppress(anyio.WouldBlock, anyio.EndOfStream):
+                    while True:  # what has come with it, in the same turn of the loop
+                        self._take(inbox.receive_nowait(), group)
+            group.cancel_scope.cancel()
+        self._over(self._link.failure)
 
-    def _take(self, message: Message) -> None:
+
+    def _take(self, message: Message, group: TaskGroup) -> None:
         kind = message["type"]
         if kind == "refused":
             # A new connection could not attach to it: it is no more.
-            self._end = _gone(as_error(message).why)
-        elif kind in ("session_died", "session_closed"):
-            self._end = _gone(str(message.get("cause") or f"it is {message.get('reason')}"))
+            self._over(_gone(as_error(message).why))
+        elif kind in LAST:
+            self._over(_gone(str(message.get("cause") or f"it is {message.get('reason')}")))
         elif kind == "gap":
             # Of whose events some are lost is not known: of all that were under way, perhaps.
-            for id in self._followers:
+            for id in list(self._followers):
                 self._tell(id, Gap(id, message["bytes"]))
+                group.start_soon(self._find_out, id, message["to_seq"])
         else:
+            self._tell_of(message)
+
+    def _tell_of(self, message: Message) -> None:
+        try:
             event = from_map(message, self._respond)
+        except (KeyError, TypeError) as error:
+            self._over(_not_understood(message["type"], error))
+        else:
             if event is not None:
                 self._tell(event.execution, event)
-        if self._end is not None:
-            self._close_followers()
+
+    async def _find_out(self, execution: str, to_seq: int) -> None:
+        """Whether its end is still to come. If it was lost in a gap, up to that event, its outcome
+        is not known any more; not to be sent again, lest it ran a second time."""
+        try:
+            told = await self._ask("get_execution", {"execution": execution}, timeout_s=math.inf)
+        except ExecutionNotFound:
+            self._tell(execution, _forgotten(execution))
+        except PyreplError:
+            return  # the session or the link is no more, which is told to all
+        else:
+            if told["state"] == "ended" and told["last_seq"] <= to_seq:
+                self._tell(execution, _forgotten(execution))
 
     def _tell(self, execution: str, event: Event) -> None:
         sender = self._followers.get(execution)
-        if sender is not None:
-            try:
-                sender.send_nowait(event)
-            except anyio.BrokenResourceError:
-                return  # its reader has gone
-            if isinstance(event, Result | Error):
-                sender.close()
-
-    def _close_followers(self) -> None:
-        for sender in self._followers.values():
+        if sender is None:
+            return
+        is_last = isinstance(event, Result | Error)
+        if is_last:
+            del self._followers[execution]
+        try:
+            sender.send_nowait(event)
+        except anyio.BrokenResourceError:
+            return  # its reader has gone
+        if is_last:
             sender.close()
+
+    def _over(self, error: PyreplError) -> None:
+        """Nothing more comes of it; the first reason counts."""
+        if self._end is None:
+            self._end = error
+        while self._followers:
+            self._followers.popitem()[1].close()
 
     def _lost(self) -> PyreplError:
         return self._end or self._link.failure
 
     async def _ask(
-        self, kind: str, fields: Mapping[str, Any], *, timeout_s: float | None = None
+        self,
+        kind: str,
+        fields: Mapping[str, Any],
+        *,
+        timeout_s: float | None = None,
+        is_for_good: bool = False,
     ) -> Message:
         if self._end is not None:
             raise self._end
         within_s = self._request_timeout_s if timeout_s is None else timeout_s
+        named = {"session": self.id, **fields}
         try:
-            return await self._link.ask(kind, {"session": self.id, **fields}, timeout_s=within_s)
+            return await self._link.ask(kind, named, timeout_s=within_s, is_for_good=is_for_good)
         except SessionNotFound as error:
             # There was one: the service was started again, or has forgotten it.
-            self._end = _gone(error.why)
-            raise self._end from error
+            gone = _gone(error.why)
+            self._over(gone)
+            raise gone from error
 
     async def _respond(self, number: str, data: str | None) -> None:
         await self._ask("input_response", {"input": number, "data": data})
@@ -258,6 +302,13 @@ class RemoteSession:
         """Have it run. Where nobody waits any more for whether it was taken, it is interrupted."""
         try:
             await self._ask("execute", fields)
+        except ExecutionNotFound:
+            # It was sent twice, and the service cannot say any more whether it ran the first time.
+            self._tell(execution, _forgotten(execution))
+        except ServiceUnreachable:
+            # It may be taken all the same, once it is in reach.
+            await self._abandon(execution)  # noqa: ASYNC120  # shielded and bounded inside
+            raise
         except PyreplError:
             raise
         except BaseException:
@@ -265,10 +316,13 @@ class RemoteSession:
             raise
 
     async def _abandon(self, execution: str) -> None:
-        """Interrupt what nobody waits for any more. Not to be cancelled: bounded."""
+        """Interrupt what nobody waits for any more: on the next connection, if there is none now.
+
+        Not to be cancelled: bounded.
+        """
         with anyio.move_on_after(ABANDON_S, shield=True):
             try:
-                await self._ask("interrupt", {"execution": execution})
+                await self._ask("interrupt", {"execution": execution}, is_for_good=True)
             except PyreplError:
                 return  # it has ended, or nobody can say
 
@@ -296,6 +350,26 @@ class _EventStream(AsyncIterator[Event]):
         return event
 
 
+def _forgotten(execution: str) -> Error:
+    return Error(
+        execution=execution,
+        name="OutcomeForgotten",
+        value="it is over or never ran, and its outcome is forgotten: the service had no room for "
+        "all events until they were fetched",
+        traceback=[],
+        code=Code.OUTPUT_GAP,
+        state="unknown",
+    )
+
+
+def _not_understood(kind: str, error: Exception) -> PyreplError:
+    return InternalError(
+        what="an event of the session could not be understood",
+        why=f"the service sent one of the type {kind!r} that is not as it has to be: {error!r}",
+        how="Use a client and a service of the same version",
+    )
+
+
 def _gone(why: str) -> SessionLost:
     return SessionLost(
         what="the session is gone",
@@ -304,5 +378,6 @@ def _gone(why: str) -> SessionLost:
     )
 
 
-def _finite(seconds: float | None) -> float | None:
+def finite(seconds: float | None) -> float | None:
+    """The same, as JSON can say it."""
     return NO_DEADLINE_S if seconds == math.inf else seconds

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pyrepl3.errors import Code, InternalError, PyreplError, ServiceUnreachable
+from pyrepl3.errors import (
+    BadMessage,
+    Code,
+    CodeTooLarge,
+    InternalError,
+    PyreplError,
+    ServiceUnreachable,
+    UnsupportedVersion,
+)
 
 _CLASSES = {kind.code: kind for kind in PyreplError.__subclasses__()}
 
@@ -33,3 +41,38 @@ def unreachable(where: str, why: str) -> ServiceUnreachable:
         how="Start it with `pyrepl3 serve`, or name another one by url or PYREPL3_URL",
         details={"url": where},
     )
+
+
+def not_heard(where: str) -> ServiceUnreachable:
+    """The connection was lost with a request that cannot be sent again."""
+    return ServiceUnreachable(
+        what="it is not known whether anything was interrupted",
+        why=f"the connection to {where} was lost before the answer came, and by now something "
+        "else may run",
+        how="Ask again, and name the execution",
+        details={"url": where},
+    )
+
+
+def too_large(kind: str, size_bytes: int, limit_bytes: int) -> PyreplError:
+    """A request that the service would close the connection for."""
+    error = CodeTooLarge if kind in _WITH_CODE else BadMessage
+    return error(
+        what=f"the request has {size_bytes} bytes",
+        why=f"the service takes {limit_bytes} in a message",
+        how="Send less at once: put data into a file, and name that",
+        details={"bytes": size_bytes, "limit": limit_bytes},
+    )
+
+
+def unspoken(version: object, spoken: int) -> UnsupportedVersion:
+    """The service speaks another version of the protocol."""
+    return UnsupportedVersion(
+        what=f"the service speaks version {version} of the protocol",
+        why=f"this client speaks {spoken}",
+        how="Use a client and a service of the same version",
+        details={"supported": [spoken]},
+    )
+
+
+_WITH_CODE = ("execute", "complete", "inspect", "is_complete")

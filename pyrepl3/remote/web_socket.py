@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,18 +30,29 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from pyrepl3.errors import BadMessage, PyreplError
+from pyrepl3.errors import BadMessage, Code, PyreplError
 from pyrepl3.remote.addresses import ServiceAddress
 from pyrepl3.remote.told_errors import as_error
-from pyrepl3.wire.client_codec import Format, decode_msgpack, encode_msgpack
+from pyrepl3.wire.client_codec import Format, decode_msgpack
 
 READ_BYTES = 256 * 2**10
 CLOSE_S = 2.0
 REFUSAL_BYTES = 64 * 2**10
 
 
+FOR_GOOD = (1002, 1003, 1007, 1009)
+"""Close codes of a service that does not take what it was sent, and would not take it again."""
+
+
 class Disconnected(Exception):
-    """Raised by everything that is done with a connection that is no more."""
+    """Raised by everything that is done with a connection that is no more.
+
+    ``is_for_good``: another one would fare no better.
+    """
+
+    def __init__(self, why: str, *, is_for_good: bool = False) -> None:
+        super().__init__(why)
+        self.is_for_good = is_for_good
 
 
 @attrs.define(eq=False)
@@ -53,6 +64,8 @@ class WebSocket:
     _sends: anyio.Lock = attrs.field(factory=lambda: anyio.Lock(fast_acquire=True))
     _pieces: list[bytes] = attrs.field(factory=list)
     _messages: list[dict[str, Any]] = attrs.field(factory=list)
+    _lost: Disconnected | None = None
+    """The end of the connection, which came right behind the last messages."""
 
     async def shake_hands(self, address: ServiceAddress, token: str) -> None:
         """Ask for the upgrade. Raises PyreplError with what it was refused for, Disconnected."""
@@ -81,9 +94,8 @@ class WebSocket:
                     if event.body_finished or len(body) > REFUSAL_BYTES:
                         raise _refused(refusal or 0, body)
 
-    async def send(self, message: Mapping[str, Any]) -> None:
-        """Raises Disconnected."""
-        data = encode_msgpack(message)
+    async def send(self, data: bytes) -> None:
+        """One message. Raises Disconnected."""
         async with self._sends:
             try:
                 frame = self._state.send(BytesMessage(data=data))
@@ -94,6 +106,8 @@ class WebSocket:
     async def receive(self) -> list[dict[str, Any]]:
         """The messages that come next, one at least. Raises Disconnected, with why."""
         while not self._messages:
+            if self._lost is not None:
+                raise self._lost
             await self._take(self._events(await self._read()))
         messages, self._messages = self._messages, []
         return messages
@@ -107,7 +121,14 @@ class WebSocket:
                 return
 
     async def _take(self, events: list[Event]) -> None:
-        """Keep the messages, and answer pings. Raises Disconnected."""
+        """Keep the messages, and answer pings. What came before the end counts."""
+        try:
+            await self._take_each(events)
+        except Disconnected as error:
+            self._lost = error
+
+    async def _take_each(self, events: list[Event]) -> None:
+        """Raises Disconnected."""
         for event in events:
             if isinstance(event, BytesMessage):
                 self._pieces.append(bytes(event.data))
@@ -118,7 +139,7 @@ class WebSocket:
                 async with self._sends:
                     await self._write(self._state.send(event.response()))
             elif isinstance(event, CloseConnection):
-                raise Disconnected(f"{event.reason or 'closed'} ({event.code})")
+                raise _closed(event)
             elif isinstance(event, TextMessage):
                 raise Disconnected("it sent text, and speaks msgpack")
 
@@ -196,11 +217,20 @@ def _reason(error: OSError) -> str:
     return found.strerror or str(found)
 
 
+def _closed(event: CloseConnection) -> Disconnected:
+    reason = event.reason or "closed"
+    is_for_good = event.code in FOR_GOOD or reason.startswith(Code.BAD_MESSAGE)
+    return Disconnected(f"{reason} ({event.code})", is_for_good=is_for_good)
+
+
 def _decoded(body: bytes) -> dict[str, Any]:
     try:
-        return decode_msgpack(body)
+        message = decode_msgpack(body)
     except BadMessage as error:
         raise Disconnected(f"it sent what is no message: {error.why}") from error
+    if not isinstance(message.get("type"), str):
+        raise Disconnected("it sent a message without a type")
+    return message
 
 
 def _refused(status: int, body: bytes) -> PyreplError:

@@ -68,6 +68,19 @@ def encode_msgpack(message: Mapping[str, Any]) -> bytes:
     return packed
 
 
+def encode_request(message: Mapping[str, Any]) -> bytes:
+    """As `encode_msgpack`, of what a caller gave: only what the other side can read.
+
+    Raises BadMessage.
+    """
+    try:
+        packed = encode_msgpack(message)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise bad_message(f"it cannot be encoded: {error}") from None
+    decode_msgpack(packed)
+    return packed
+
+
 def bad_message(why: str, **details: Any) -> BadMessage:
     """A message that nobody can act on."""
     return BadMessage(

@@ -113,7 +113,9 @@ class Execute(OfSession):
     """Run code. Sent again under the same ``execution``, it is the same one: it runs once.
 
     ``timeout_s``: its deadline from when it starts, None for the session's. ``traceparent``: the
-    trace that it belongs to (W3C); what is none is ignored.
+    trace that it belongs to (W3C); what is none is ignored. ``again_since``: it may have been sent
+    before, when that was the last event that its sender had; where it may have run since, and was
+    forgotten, it does not run now.
     """
 
     execution: Name
@@ -124,14 +126,19 @@ class Execute(OfSession):
     filename: str | None = None
     silent: bool = False
     traceparent: str | None = None
+    again_since: Seq | None = None
 
 
 @attrs.frozen(kw_only=True)
 class InputResponse(OfSession):
-    """The line for one ``input`` event; None is the end of the input."""
+    """The line for one ``input`` event; None is the end of the input.
+
+    ``again``: it may have been sent before; it is taken if it was, or is the first.
+    """
 
     input: Name
     data: str | None
+    again: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -140,6 +147,13 @@ class Interrupt(OfSession):
 
     execution: Name | None = None
     grace_s: Seconds | None = None
+
+
+@attrs.frozen(kw_only=True)
+class GetExecution(OfSession):
+    """How an execution stands: for who may have missed its end."""
+
+    execution: Name
 
 
 @attrs.frozen(kw_only=True)
@@ -180,6 +194,7 @@ REQUESTS: Mapping[str, type[Request]] = {
     "execute": Execute,
     "input_response": InputResponse,
     "interrupt": Interrupt,
+    "get_execution": GetExecution,
     "complete": Complete,
     "inspect": Inspect,
     "is_complete": IsComplete,

@@ -15,6 +15,7 @@ import pyrepl3
 from actors import Address, Reply, ask
 from pyrepl3.errors import (
     AlreadyAnswered,
+    CodeTooLarge,
     ConfigInvalid,
     ExecutionNotFound,
     IdConflict,
@@ -211,6 +212,20 @@ async def test_an_input_is_answered_once(desk: Desk) -> None:
         await ask(opened.address, lambda reply: Respond(number, "Eve", reply))
     with pytest.raises(ExecutionNotFound):
         await ask(opened.address, lambda reply: Respond("i99", "Eve", reply))
+
+
+async def test_an_answer_that_is_sent_again_is_taken_if_it_is_the_same(desk: Desk) -> None:
+    opened = await desk.open()
+    await submit(opened, "input('who? ')")
+    number = (await first(opened, "input"))["input"]
+    with pytest.raises(CodeTooLarge):
+        await ask(opened.address, lambda reply: Respond(number, "x" * (2**20 + 1), reply))
+    for again in (False, True):
+        await ask(opened.address, lambda reply, again=again: Respond(number, "A", reply, again))
+
+    assert (await outcome(opened))["value"] == "A"
+    with pytest.raises(AlreadyAnswered):
+        await ask(opened.address, lambda reply: Respond(number, None, reply, again=True))
 
 
 async def test_an_interrupt_says_what_it_ended(desk: Desk) -> None:

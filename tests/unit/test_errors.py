@@ -58,7 +58,7 @@ def test_each_exception_is_named_as_its_code() -> None:
 
 
 def test_no_code_is_dead() -> None:
-    """Each is that of an exception, or is given to an `Error` somewhere, or is a `Gap`'s."""
+    """Each is that of an exception, or is given to an `Error` somewhere."""
     package = Path(pyrepl3.__file__).parent
     source = "".join(
         path.read_text() for path in package.rglob("*.py") if path != Path(errors.__file__)
@@ -66,7 +66,7 @@ def test_no_code_is_dead() -> None:
     raised = {kind.code for kind in exceptions()}
     given = {code for code in Code if f"Code.{code}" in source or f'"{code}"' in source}
 
-    assert set(Code) == raised | given | {Code.OUTPUT_GAP}
+    assert set(Code) == raised | given
 
 
 @pytest.mark.parametrize("kind", list(exceptions()))

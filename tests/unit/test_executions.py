@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pyrepl3.errors import IdConflict
+from pyrepl3.errors import ExecutionNotFound, IdConflict
 from pyrepl3.hosting import executions
 from pyrepl3.hosting.executions import Executions
 from pyrepl3.wire.client_requests import Execute
@@ -67,6 +67,21 @@ def test_what_ended_is_forgotten_with_its_outcome_whatever_still_runs() -> None:
         True,
         False,
     ]
+
+
+def test_what_may_have_run_and_been_forgotten_does_not_run_again() -> None:
+    known = Executions()
+    for seq, execution in enumerate("abc", 1):
+        known.end(known.accept(request(execution), since=0), seq=seq)
+    known.forget_before(3)
+
+    for since in (0, 1):
+        with pytest.raises(ExecutionNotFound):
+            known.find(request("a", again_since=since))
+    # It was sent after all that is forgotten: had it run, it would be known.
+    assert known.find(request("d", again_since=2)) is None
+    assert known.find(request("a")) is None
+    assert known.find(request("c", again_since=0)) is not None
 
 
 def test_of_very_many_that_ended_the_last_are_remembered(
