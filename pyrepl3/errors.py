@@ -249,7 +249,10 @@ class SessionLost(PyreplError):
 
 
 class ExecutionNotFound(PyreplError):
-    """Raised by a request about an execution that is neither queued nor running, or not remembered."""
+    """Raised by a request about an execution that is neither queued nor running.
+
+    Or that is not remembered, where one that has ended would do.
+    """
 
     code = Code.EXECUTION_NOT_FOUND
 

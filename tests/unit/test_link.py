@@ -12,7 +12,6 @@ from trio.testing import wait_all_tasks_blocked
 import pyrepl3
 from actors.testing import assert_no_tasks_left
 from pyrepl3.remote.link import Link
-
 from tests.unit.memory_service import MemoryConnection, MemoryService, make_client, run_link
 
 

@@ -13,7 +13,6 @@ from trio.testing import wait_all_tasks_blocked
 
 import pyrepl3
 from pyrepl3.remote.session import RemoteSession
-
 from tests.unit.memory_service import MemoryConnection, MemoryService, make_client
 
 
