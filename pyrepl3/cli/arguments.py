@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from pyrepl3.cli.remote_arguments import (
+    CONNECTS,
+    Connect,
     RemoteCommand,
     ShowConsole,
     ShowSessionHelp,
     parse_console,
+    parse_connect,
     parse_exec,
     parse_session,
 )
@@ -134,6 +137,7 @@ Command = (
     | ShowServeHelp
     | RemoteCommand
     | ShowConsole
+    | Connect
     | ShowSessionHelp
     | Doctor
     | ShowSpecHelp
@@ -171,6 +175,8 @@ def _command(words: list[str]) -> Command:
         return ShowHelp()
     if first in ("-V", "--version"):
         return ShowVersion()
+    if first.partition("=")[0] in CONNECTS:
+        return parse_connect(words)
     if first == "-c":
         return _code(rest)
     if first.startswith("-c") and not first.startswith("--"):

@@ -55,10 +55,13 @@ def _serve(command: arguments.Command) -> int:
             gc.enable()
             return examine(as_json=command.as_json)
         case arguments.Interact() if _at_terminal():
+            from pyrepl3.cli.places import OwnPlace
             from pyrepl3.cli.prompt_loop import interact
 
             gc.enable()
-            return interact(command.record_trace)
+            return interact(OwnPlace(command.record_trace))
+        case remote_arguments.Connect():
+            return _connect(command)
         case arguments.ShowServeHelp():
             from pyrepl3.cli.texts import SERVE_HELP
 
@@ -92,6 +95,19 @@ def _serve(command: arguments.Command) -> int:
             gc.enable()
             return check(command)
     return _run(command)
+
+
+def _connect(command: remote_arguments.Connect) -> int:
+    if not _at_terminal():
+        raise UsageError(
+            "the prompt of a session needs a terminal",
+            "to run the standard input: pyrepl3 exec SESSION - < FILE",
+        )
+    from pyrepl3.cli.prompt_loop import interact
+    from pyrepl3.cli.remote_place import RemotePlace
+
+    gc.enable()
+    return interact(RemotePlace(command))
 
 
 def _run(command: arguments.Run) -> int:

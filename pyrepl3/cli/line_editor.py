@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from collections.abc import Callable
 
 import attrs
 import trio
@@ -21,7 +22,7 @@ from pygments.lexers import PythonLexer  # type: ignore[import-untyped]
 from pyrepl3.cli.history import open_history
 from pyrepl3.cli.key_bindings import make_key_bindings
 from pyrepl3.cli.session_questions import SessionCompleter, SessionQuestions
-from pyrepl3.client.session import Session
+from pyrepl3.cli.signals import AnySession
 
 PROMPT, CONTINUATION = ">>> ", "... "
 
@@ -43,10 +44,12 @@ class LineCleared(Exception):
 class LineEditor:
     """The prompt of one terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: Callable[[], str] = lambda: "") -> None:
+        """``note`` stands before the prompt; `refresh` has it asked again."""
         self._completer = SessionCompleter()
+        self._editing: _Editing | None = None
         self._prompt: PromptSession[str] = PromptSession(
-            PROMPT,
+            lambda: note() + PROMPT,
             multiline=True,
             prompt_continuation=CONTINUATION,
             lexer=PygmentsLexer(PythonLexer),
@@ -63,7 +66,11 @@ class LineEditor:
         """Whether the line that was cleared last had nothing on it."""
         return not self._prompt.default_buffer.text
 
-    async def ask(self, session: Session) -> str | Gesture:
+    def refresh(self) -> bool:
+        """Show the prompt anew. False where there is none now."""
+        return self._editing is not None and self._editing.refresh()
+
+    async def ask(self, session: AnySession) -> str | Gesture:
         """A piece of code that its user wants to run. Can be cancelled: the terminal is left
         as it was."""
         async with trio.open_nursery() as nursery:
@@ -71,12 +78,13 @@ class LineEditor:
                 session, trio.lowlevel.current_trio_token(), nursery.start_soon
             )
             self._completer.questions = questions
-            editing = _Editing(self._prompt)
+            editing = self._editing = _Editing(self._prompt)
             nursery.start_soon(editing.end_when_cancelled)
             try:
                 with trio.CancelScope(shield=True):
                     answer = await trio.to_thread.run_sync(editing.run)
             finally:
+                self._editing = None
                 questions.close()
             nursery.cancel_scope.cancel()
         return answer
@@ -104,6 +112,14 @@ class _Editing:
             return await self.prompt.prompt_async()
         finally:
             self._loop = None
+
+    def refresh(self) -> bool:
+        """In trio: have the prompt drawn again, if there is one."""
+        loop = self._loop
+        if loop is None:
+            return False
+        loop.call_soon_threadsafe(self.prompt.app.invalidate)
+        return True
 
     async def end_when_cancelled(self) -> None:
         """In trio: when the prompt is cancelled, its application must leave the terminal."""

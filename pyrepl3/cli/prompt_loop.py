@@ -5,47 +5,46 @@ Owns the loop and what each ending means at a prompt. Must not know how a line i
 
 from __future__ import annotations
 
-import platform
 import re
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import attrs
 import trio
 
 from actors import open_body_nursery
-from pyrepl3 import __version__
 from pyrepl3.cli import descriptors, standard_output
 from pyrepl3.cli.colours import coloured_traceback
 from pyrepl3.cli.conversation import Conversation
 from pyrepl3.cli.endings import describe_death, is_death, status_of
 from pyrepl3.cli.line_editor import CLEARED, LEAVE, LineEditor
 from pyrepl3.cli.pictures import Pictures
+from pyrepl3.cli.places import Followed, Place
 from pyrepl3.cli.prompt_signals import PromptSignals
-from pyrepl3.cli.service import open_service
-from pyrepl3.cli.signals import caught_signals
-from pyrepl3.cli.surroundings import finish_code, prepare_prompt
-from pyrepl3.cli.texts import BANNER, EMPTY_INTERRUPT, SESSION_LOST
-from pyrepl3.client.session import Session
-from pyrepl3.errors import SessionLost
+from pyrepl3.cli.signals import AnySession, caught_signals
+from pyrepl3.cli.surroundings import finish_code
+from pyrepl3.cli.texts import EMPTY_INTERRUPT, SESSION_LOST
+from pyrepl3.errors import PyreplError, SessionLost
 from pyrepl3.events import Error, Result
-from pyrepl3.supervisor import Supervisor
 
 _INSPECTED = re.compile(r"\s*(?:\?{1,2}\s*([\w.]+)|([\w.]+)\s*\?{1,2})\s*")
 _BARE_EXIT = re.compile(r"\s*(exit|quit)\s*")
+_WHOLE_NUMBER = re.compile(r"-?\d*|None|True|False")
+"""Of a SystemExit what python does not print."""
 _CALL_QUITTER = "{0}() if type({0}).__name__ == 'Quitter' else {0}"
 
 
-def interact(record_trace: str | None) -> int:
+def interact(place: Place) -> int:
     """Serve the terminal until its user leaves; the exit status."""
-    return trio.run(_interact, record_trace)
+    return trio.run(_interact, place)
 
 
-async def _interact(record_trace: str | None) -> int:
+async def _interact(place: Place) -> int:
     status: int | None = None
     with trio.open_signal_receiver(*caught_signals()) as numbers, trio.CancelScope() as scope:
-        signals = PromptSignals(scope)
+        signals = PromptSignals(scope, is_connected=place.is_connected)
         with Pictures.open() as pictures:
-            loop = _PromptLoop(signals, Conversation(pictures), pictures, record_trace)
+            loop = _PromptLoop(signals, Conversation(pictures), pictures, place)
             status = await loop.run(numbers)
     if signals.ended_by is not None:
         return 128 + signals.ended_by
@@ -59,9 +58,13 @@ class _PromptLoop:
     signals: PromptSignals
     conversation: Conversation
     pictures: Pictures
-    record_trace: str | None
-    editor: LineEditor = attrs.field(factory=LineEditor)
+    place: Place
+    editor: LineEditor = attrs.field(init=False)
     _pieces: int = attrs.field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.editor = LineEditor(self.place.note)
+        self.place.watch(self.editor.refresh)
 
     async def run(self, numbers: AsyncIterator[int]) -> int:
         """Open session after session until one is left; the exit status."""
@@ -69,46 +72,44 @@ class _PromptLoop:
         greeted = False
         async with open_body_nursery() as nursery:
             await nursery.start(self.signals.run, numbers)
-            async with open_service(self.record_trace) as service:
+            async with self.place.open():
                 while status is None:
-                    status = await self._use_session(service, greet=not greeted)
+                    status = await self._use_session(greet=not greeted)
                     greeted = True
         return status
 
-    async def _use_session(self, service: Supervisor, *, greet: bool) -> int | None:
+    async def _use_session(self, *, greet: bool) -> int | None:
         """The exit status, or None when the session was lost."""
-        async with service.session() as session:
-            await prepare_prompt(session)
+        async with self.place.session() as session:
             if greet:
-                await self._greet(session)
+                banner = self.place.banner(session, self.pictures.folder)
+                await standard_output.write("stdout", banner)
             try:
                 return await self._converse(session)
             except SessionLost as error:
                 descriptors.say(SESSION_LOST.format(cause=error.why))
                 return None
 
-    async def _greet(self, session: Session) -> None:
-        banner = BANNER.format(
-            version=__version__,
-            python=platform.python_version(),
-            pid=session.pid,
-            pictures=self.pictures.folder,
-        )
-        await standard_output.write("stdout", banner)
-
-    async def _converse(self, session: Session) -> int | None:
+    async def _converse(self, session: AnySession) -> int | None:
         while True:
             self.signals.forget()
             line = await self.editor.ask(session)
             if line is LEAVE:
-                return await self._leave(session, 0, "")
+                return await self._leave(session, None)
             if line is CLEARED:
                 if self.editor.was_cleared_empty:
                     await standard_output.write("stdout", EMPTY_INTERRUPT)
                 continue
             if not isinstance(line, str) or not line.strip():
                 continue
-            ending = await self._evaluate(session, line)
+            try:
+                ending = await self._evaluate(session, line)
+            except SessionLost:
+                raise
+            except PyreplError as error:
+                # Too large, too many that wait, or out of reach for too long.
+                descriptors.say(f"{error.what}: {error.why}. {error.how}.\n")
+                continue
             if ending is None:
                 continue
             if isinstance(ending, Result):
@@ -117,11 +118,11 @@ class _PromptLoop:
                 descriptors.say(SESSION_LOST.format(cause=describe_death(ending)))
                 return None
             elif ending.exit_status is not None:
-                return await self._leave(session, ending.exit_status, "".join(ending.traceback))
+                return await self._leave(session, ending)
             else:
                 await self._show_error(ending)
 
-    async def _evaluate(self, session: Session, line: str) -> Result | Error | None:
+    async def _evaluate(self, session: AnySession, line: str) -> Result | Error | None:
         inspected = _INSPECTED.fullmatch(line)
         if inspected is not None:
             await self._inspect(session, inspected[1] or inspected[2])
@@ -132,16 +133,24 @@ class _PromptLoop:
         return await self._execute(session, code, filename=f"<cell {self._pieces}>")
 
     async def _execute(
-        self, session: Session, code: str, *, filename: str | None = None, silent: bool = False
-    ) -> Result | Error:
-        stream = session.stream(code, filename=filename, silent=silent)
-        async with stream as events:
-            with self.signals.heard_by(session):
+        self, session: AnySession, code: str, *, filename: str | None = None, silent: bool = False
+    ) -> Result | Error | None:
+        """Its last event; None where it was given up before it was taken."""
+        async with AsyncExitStack() as stack:
+            stream = _stream(session, code, filename=filename, silent=silent)
+            if self.place.is_remote:
+                with self.signals.gives_up() as scope:
+                    events = await stack.enter_async_context(stream)
+                if scope.cancelled_caught:
+                    return None
+            else:
+                events = await stack.enter_async_context(stream)
+            with self.signals.heard_by(session, events.execution):
                 ending = await self.conversation.follow(events)
         await self.conversation.begin_line()
         return ending
 
-    async def _inspect(self, session: Session, name: str) -> None:
+    async def _inspect(self, session: AnySession, name: str) -> None:
         inspection = await session.inspect(name)
         text = inspection.text if inspection.found else f"The session has no name {name!r}."
         await standard_output.write("stdout", text + "\n")
@@ -155,9 +164,22 @@ class _PromptLoop:
         text = "".join(ending.traceback) or f"{ending.name}: {ending.value}\n"
         await standard_output.write("stderr", coloured_traceback(text))
 
-    async def _leave(self, session: Session, status: int, report: str) -> int:
-        """As python ends: threads, exit handlers, finalizers, whose output is seen."""
-        ending = await self._execute(session, finish_code(report), silent=True)
-        if isinstance(ending, Error) and (is_death(ending) or ending.exit_status is not None):
-            return status_of(ending)
+    async def _leave(self, session: AnySession, ending: Error | None) -> int:
+        """As python ends: threads, exit handlers, finalizers, whose output is seen. A session of a
+        service is left as it is."""
+        status = (ending.exit_status if ending is not None else None) or 0
+        if self.place.is_remote:
+            if ending is not None and not _WHOLE_NUMBER.fullmatch(ending.value):
+                descriptors.say(f"{ending.value}\n")
+            return status
+        report = "" if ending is None else "".join(ending.traceback)
+        finished = await self._execute(session, finish_code(report), silent=True)
+        if isinstance(finished, Error) and (is_death(finished) or finished.exit_status is not None):
+            return status_of(finished)
         return status
+
+
+def _stream(
+    session: AnySession, code: str, *, filename: str | None, silent: bool
+) -> AbstractAsyncContextManager[Followed]:
+    return session.stream(code, filename=filename, silent=silent)

@@ -6,13 +6,16 @@ where Ctrl-C is a key and no signal.
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
+
 import attrs
 import trio
 
+from actors import open_body_nursery
 from pyrepl3.cli import descriptors
-from pyrepl3.cli.signals import FOR_EVER_S, Signals
-from pyrepl3.cli.texts import INTERRUPT_WAITS, INTERRUPTING_AGAIN
-from pyrepl3.client.session import Session
+from pyrepl3.cli.signals import FOR_EVER_S, AnySession, Signals
+from pyrepl3.cli.texts import INTERRUPT_WAITS, INTERRUPTED_LATER, INTERRUPTING_AGAIN
 
 HINT_S = 2.0
 """From a Ctrl-C that has not stopped the code to the hint that another one will."""
@@ -24,24 +27,32 @@ THIRD_GRACE_S = 0.1
 class PromptSignals(Signals):
     """Ctrl-C is for what runs; other signals end the command."""
 
-    async def interrupt(self, session: Session, count: int) -> None:
+    is_connected: Callable[[], bool] = lambda: True
+    """Whether an interrupt can be heard now."""
+
+    async def interrupt(self, session: AnySession, execution: str, count: int) -> None:
         """First ask; then set a limit, and say so; then end it at once."""
+        if not self.is_connected():
+            if count > 1:
+                self.end(signal.SIGINT)
+                return
+            descriptors.say(INTERRUPTED_LATER)
         if count == 1:
-            await self._ask(session)
+            await self._ask(session, execution)
         elif count == 2:
             descriptors.say(INTERRUPTING_AGAIN.format(grace_s=SECOND_GRACE_S))
-            await session.interrupt(grace_s=SECOND_GRACE_S)
+            await session.interrupt(execution, grace_s=SECOND_GRACE_S)
         else:
-            await session.interrupt(grace_s=THIRD_GRACE_S)
+            await session.interrupt(execution, grace_s=THIRD_GRACE_S)
 
-    async def _ask(self, session: Session) -> None:
+    async def _ask(self, session: AnySession, execution: str) -> None:
         """As python: what the code does about it may take as long as it likes."""
-        async with trio.open_nursery() as nursery:
+        async with open_body_nursery() as nursery:
             nursery.start_soon(self._hint)
-            await session.interrupt(grace_s=FOR_EVER_S)
+            await session.interrupt(execution, grace_s=FOR_EVER_S)
             nursery.cancel_scope.cancel()
 
     async def _hint(self) -> None:
         await trio.sleep(HINT_S)
-        if self._interrupts == 1:
+        if self._interrupts == 1 and self.is_connected():
             descriptors.say(INTERRUPT_WAITS)

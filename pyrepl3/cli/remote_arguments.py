@@ -13,12 +13,13 @@ import attrs
 from pyrepl3.cli.usage import UsageError, value_of, whole_number
 
 SESSION = (
-    "pyrepl3 session create [--name NAME] | ls [--json] | info SESSION | logs SESSION [--follow] | "
-    "interrupt SESSION | close SESSION"
+    "pyrepl3 session create [--name NAME] | ls [--json] | info SESSION | attach SESSION | "
+    "logs SESSION [--follow] | interrupt SESSION | close SESSION"
 )
 EXEC = "pyrepl3 exec SESSION -c CODE"
 CONSOLE = "pyrepl3 console [--open]"
-ACTIONS = ("create", "ls", "info", "logs", "interrupt", "close")
+CONNECT = "pyrepl3 --connect URL [--session NAME] [--token-file FILE]"
+ACTIONS = ("create", "ls", "info", "attach", "logs", "interrupt", "close")
 
 
 @attrs.frozen
@@ -52,6 +53,13 @@ class SessionList(Remote):
 @attrs.frozen(kw_only=True)
 class SessionInfo(Remote):
     """``session info SESSION``."""
+
+    session: str
+
+
+@attrs.frozen(kw_only=True)
+class SessionAttach(Remote):
+    """``session attach SESSION``."""
 
     session: str
 
@@ -94,8 +102,22 @@ class ShowConsole(Remote):
     opens: bool = False
 
 
+@attrs.frozen(kw_only=True)
+class Connect(Remote):
+    """``--connect URL``: a prompt. ``session_named``: by its id or name; None: a new one."""
+
+    session_named: str | None = None
+
+
 RemoteCommand = (
-    SessionCreate | SessionList | SessionInfo | SessionLogs | SessionInterrupt | SessionClose | Exec
+    SessionCreate
+    | SessionList
+    | SessionInfo
+    | SessionAttach
+    | SessionLogs
+    | SessionInterrupt
+    | SessionClose
+    | Exec
 )
 
 _TEXTS = {
@@ -103,6 +125,7 @@ _TEXTS = {
     "--token-file": "token_file",
     "--name": "name",
     "--template": "template",
+    "--session": "session_named",
 }
 _FLAGS = {"--json": "as_json", "--follow": "follow", "-f": "follow", "--open": "opens"}
 _NUMBERS = {"--since": "since"}
@@ -110,6 +133,7 @@ _KINDS: dict[str, type[Any]] = {
     "create": SessionCreate,
     "ls": SessionList,
     "info": SessionInfo,
+    "attach": SessionAttach,
     "logs": SessionLogs,
     "interrupt": SessionInterrupt,
     "close": SessionClose,
@@ -137,6 +161,25 @@ def parse_session(words: Sequence[str]) -> RemoteCommand | ShowSessionHelp:
         options["session"] = names[0]
     command: RemoteCommand = kind(**options)
     return command
+
+
+CONNECTS = ("--connect", "--session", "--token-file")
+"""Words of which the first one may be, for a prompt at a service."""
+
+
+def parse_connect(words: Sequence[str]) -> Connect | ShowSessionHelp:
+    """``--connect URL`` and what follows. Raises UsageError."""
+    options, names = _options(words, Connect, "the prompt of a session", CONNECT)
+    if options is None:
+        return ShowSessionHelp()
+    if names:
+        raise UsageError(
+            f"the prompt of a session does not know {names[0]!r}",
+            f"{CONNECT}; to run code: pyrepl3 exec SESSION -c CODE",
+        )
+    if "url" not in options and "session_named" not in options:
+        raise UsageError("which service, or which session?", CONNECT)
+    return Connect(**options)
 
 
 def parse_exec(words: Sequence[str]) -> Exec | ShowSessionHelp:

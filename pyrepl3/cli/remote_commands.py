@@ -9,6 +9,7 @@ import json
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 
 import trio
@@ -43,6 +44,8 @@ async def _run(command: asked.RemoteCommand) -> int:
                 return _print(_as_json(sessions) if command.as_json else _table(sessions))
             case asked.SessionInfo():
                 return _print(_as_json(await _found(client, command.session)))
+            case asked.SessionAttach():
+                return await _attach(client, command)
             case asked.SessionLogs():
                 return await _logs(client, command)
             case asked.SessionInterrupt():
@@ -80,40 +83,68 @@ async def _found(client: Client, name: str) -> Mapping[str, Any]:
     )
 
 
+async def _attach(client: Client, command: asked.SessionAttach) -> int:
+    """From the beginning of what runs now. Raises SessionNotFound, SessionLost."""
+    from pyrepl3.cli.attaching import attach
+
+    found = await _found(client, command.session)
+    since = None
+    if found["standing"] != "open":
+        raise SessionLost(
+            what="the session is gone",
+            why=f"it is {found['standing']}",
+            how=f"What was printed in it: pyrepl3 session logs {command.session}",
+        )
+    if found["running"] is not None:
+        try:
+            running = await client.get_execution(found["session"], found["running"])
+        except ExecutionNotFound:
+            pass  # it has ended meanwhile, and was forgotten
+        else:
+            since = running["since"]
+    return await attach(client, found["session"], command.session, since)
+
+
 async def _logs(client: Client, command: asked.SessionLogs) -> int:
     """What was printed, by all executions; with ``follow`` also what comes, to its end."""
     until = None if command.follow else (await _found(client, command.session))["last_seq"]
+    events = client.events(command.session, since=command.since, until=until)
     try:
-        async for message in client.events(command.session, since=command.since, until=until):
-            if message["type"] == "output":
-                stream = STDOUT if message["stream"] == "stdout" else descriptors.STDERR
-                if not descriptors.say(message["data"], stream):
+        async with aclosing(events):
+            async for message in events:
+                if not _log(message):
                     return FAILED
-            elif message["type"] == "error":
-                descriptors.say("".join(message["traceback"]) or f"{message['value']}\n")
-            elif message["type"] in ("gap", "output_gap"):
-                descriptors.say(f"[{message['bytes']} bytes are not there any more]\n")
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
 
 
+def _log(message: Mapping[str, Any]) -> bool:
+    """False where nobody reads it any more."""
+    if message["type"] == "output":
+        stream = STDOUT if message["stream"] == "stdout" else descriptors.STDERR
+        return descriptors.say(message["data"], stream)
+    if message["type"] == "error":
+        descriptors.say("".join(message["traceback"]) or f"{message['value']}\n")
+    elif message["type"] in ("gap", "output_gap"):
+        descriptors.say(f"[{message['bytes']} bytes are not there any more]\n")
+    return True
+
+
 async def _execute(session: RemoteSession, code: str) -> int:
     """As a cell: what it prints, then its value if it has one. Ctrl-C interrupts it."""
     with trio.open_signal_receiver(signal.SIGINT) as numbers:
-        async with open_body_nursery() as nursery:
+        async with session.stream(code) as events, open_body_nursery() as nursery:
 
             async def interrupt() -> None:
                 async for _ in numbers:
                     try:
-                        await session.interrupt()
+                        await session.interrupt(events.execution)
                     except (ExecutionNotFound, SessionLost):
                         continue  # it has ended, which its last event says
 
             nursery.start_soon(interrupt)
-            conversation = Conversation(PlainDisplays())
-            async with session.stream(code) as events:
-                ending = await conversation.follow(events)
+            ending = await Conversation(PlainDisplays()).follow(events)
             nursery.cancel_scope.cancel()
     _show(ending)
     return status_of(ending)

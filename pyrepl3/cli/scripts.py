@@ -69,7 +69,7 @@ class _ProgramRun:
 
     async def _execute(self, code: str, filename: str | None) -> Result | Error:
         async with self.session.stream(code, filename=filename, silent=True) as events:
-            with self.signals.heard_by(self.session):
+            with self.signals.heard_by(self.session, events.execution):
                 return await self.conversation.follow(events)
 
     async def _finish(self, ending: Result | Error) -> int:

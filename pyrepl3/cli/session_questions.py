@@ -17,8 +17,8 @@ from prompt_toolkit.completion import CompleteEvent, Completer
 from prompt_toolkit.completion import Completion as Suggestion
 from prompt_toolkit.document import Document
 
+from pyrepl3.cli.signals import AnySession
 from pyrepl3.client.editing import Completeness, Completion
-from pyrepl3.client.session import Session
 from pyrepl3.errors import PyreplError
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ COMPLETENESS_S = 0.3
 class SessionQuestions:
     """The questions of one prompt."""
 
-    session: Session
+    session: AnySession
     token: trio.lowlevel.TrioToken
     start_soon: Callable[[Callable[[], Awaitable[Any]]], None]
     _open: bool = True

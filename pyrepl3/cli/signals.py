@@ -11,12 +11,19 @@ import signal
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 import trio
 
 from pyrepl3.client.session import Session
-from pyrepl3.errors import ExecutionNotFound, SessionLost
+from pyrepl3.errors import ExecutionNotFound, ServiceUnreachable, SessionLost
+
+if TYPE_CHECKING:
+    from pyrepl3.remote.session import RemoteSession
+
+AnySession: TypeAlias = "Session | RemoteSession"
+"""One of an embedded supervisor, or of a service."""
 
 FOR_EVER_S = 365 * 86_400.0
 """python lets what a program does about an interrupt take as long as it likes."""
@@ -37,7 +44,10 @@ class Signals:
     ended_by: int | None = attrs.field(default=None, init=False)
     """The signal that cancelled it."""
     _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
-    _running: Session | None = attrs.field(default=None, init=False)
+    _running: tuple[AnySession, str] | None = attrs.field(default=None, init=False)
+    """The session and the execution that Ctrl-C is for."""
+    _to_be_taken: trio.CancelScope | None = attrs.field(default=None, init=False)
+    """Of code that a service has not taken yet."""
     _interrupts: int = attrs.field(default=0, init=False)
     """Of the code that runs now, or that is about to."""
 
@@ -58,8 +68,10 @@ class Signals:
         """Act on one signal."""
         if number == signal.SIGINT:
             self._interrupts += 1
-            if self._running is not None:
-                self._start(self._running, self._interrupts)
+            if self._to_be_taken is not None:
+                self._to_be_taken.cancel()
+            elif self._running is not None:
+                self._start(*self._running, self._interrupts)
         else:
             self.end(number)
 
@@ -73,30 +85,42 @@ class Signals:
         self._interrupts = 0
 
     @contextmanager
-    def heard_by(self, session: Session) -> Generator[None]:
+    def gives_up(self) -> Generator[trio.CancelScope]:
+        """For the length of the block, in which code is sent to a service, Ctrl-C cancels it."""
+        with trio.CancelScope() as scope:
+            self._to_be_taken = scope
+            if self._interrupts:
+                scope.cancel()
+            try:
+                yield scope
+            finally:
+                self._to_be_taken = None
+
+    @contextmanager
+    def heard_by(self, session: AnySession, execution: str) -> Generator[None]:
         """For the length of the block, in which an execution has begun, Ctrl-C is for it."""
-        self._running = session
+        self._running = session, execution
         for count in range(1, self._interrupts + 1):
-            self._start(session, count)
+            self._start(session, execution, count)
         try:
             yield
         finally:
             self._running = None
             self._interrupts = 0
 
-    def _start(self, session: Session, count: int) -> None:
+    def _start(self, session: AnySession, execution: str, count: int) -> None:
         assert self._nursery is not None
-        self._nursery.start_soon(self._interrupt_running, session, count)
+        self._nursery.start_soon(self._interrupt_running, session, execution, count)
 
-    async def _interrupt_running(self, session: Session, count: int) -> None:
+    async def _interrupt_running(self, session: AnySession, execution: str, count: int) -> None:
         try:
-            await self.interrupt(session, count)
-        except (ExecutionNotFound, SessionLost):
-            return  # it has ended, which its last event says
+            await self.interrupt(session, execution, count)
+        except (ExecutionNotFound, SessionLost, ServiceUnreachable):
+            return  # it has ended, or is out of reach, which its last event says
 
     @abstractmethod
-    async def interrupt(self, session: Session, count: int) -> None:
-        """Interrupt what runs; it is the ``count``-th time."""
+    async def interrupt(self, session: AnySession, execution: str, count: int) -> None:
+        """Interrupt that execution; it is the ``count``-th time."""
 
 
 @attrs.define(eq=False)
@@ -125,11 +149,11 @@ class ProgramSignals(Signals):
         else:
             self._send(number)
 
-    async def interrupt(self, session: Session, count: int) -> None:
+    async def interrupt(self, session: AnySession, execution: str, count: int) -> None:
         """The first one by the service, which aims at this execution and no other; others
         directly, as the service signals an execution once, and a program may want several."""
         if count == 1:
-            await session.interrupt(grace_s=FOR_EVER_S)
+            await session.interrupt(execution, grace_s=FOR_EVER_S)
         else:
             self._send(signal.SIGINT)
 

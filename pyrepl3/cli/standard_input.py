@@ -67,7 +67,7 @@ async def hidden_line(prompt: str) -> str | None:
     """A line from the controlling terminal that is not shown; None at the end of the input."""
     descriptor = os.open(CONTROLLING_TERMINAL, os.O_RDWR | os.O_NOCTTY)
     try:
-        with _without_echo(descriptor):
+        with without_echo(descriptor):
             os.write(descriptor, prompt.encode("utf-8", "replace"))
             try:
                 return await LineReader(descriptor).line()
@@ -78,7 +78,8 @@ async def hidden_line(prompt: str) -> str | None:
 
 
 @contextmanager
-def _without_echo(descriptor: int) -> Iterator[None]:
+def without_echo(descriptor: int) -> Iterator[None]:
+    """What is typed at that terminal is not shown, for the length of the block."""
     import termios
 
     before = termios.tcgetattr(descriptor)

@@ -9,9 +9,12 @@ Usage:
   pyrepl3 run FILE [ARGUMENT...]   run a script
   pyrepl3 - [ARGUMENT...]          run the standard input
   pyrepl3 serve [--port PORT]      let clients use sessions over a WebSocket; serve --help tells all
-  pyrepl3 session ACTION           create, ls, info, logs, interrupt, close sessions of a service
+  pyrepl3 session ACTION           create, ls, info, attach, logs, interrupt, close sessions of a
+                                   service
   pyrepl3 exec SESSION -c CODE     run code in one of them; session --help tells all
   pyrepl3 console [--open]         a link to the service's page, for a browser
+  pyrepl3 --connect URL [--session NAME]
+                                   a prompt in a session of a service; session --help tells all
   pyrepl3 doctor [--json]          what this machine offers, and whether sessions start
   pyrepl3 spec check TRACE...      hold a recording of the service to its specification
   pyrepl3 --help | --version
@@ -106,6 +109,7 @@ Usage:
   pyrepl3 session create [--name NAME] [--template TEMPLATE]     prints its id, or its name
   pyrepl3 session ls [--json]
   pyrepl3 session info SESSION                                   as JSON
+  pyrepl3 session attach SESSION                                 follow it, as at a terminal
   pyrepl3 session logs SESSION [--since SEQ] [--follow | -f]     what was printed in it
   pyrepl3 session interrupt SESSION                              what runs in it
   pyrepl3 session close SESSION
@@ -115,6 +119,18 @@ Usage:
 
   pyrepl3 console [--open]             a link that signs a browser in to the service's page, once
                                        and within 5 minutes; --open opens it
+
+  pyrepl3 --connect URL [--session NAME]     a prompt, in a new session that is closed when you
+                                             leave; or in that one, opened where there is none,
+                                             which goes on. --session NAME alone: at PYREPL3_URL
+
+Attached, you see what runs, whoever has it run, from the beginning of what runs now. A line that
+you type answers input(). Ctrl-C interrupts what runs; once more within two seconds it leaves, and
+so does Ctrl-D. The session goes on.
+
+At the prompt of a session the keys are those of pyrepl3 alone. A lost connection is made again;
+until then the prompt says so, and what runs goes on. Ctrl-C without a connection interrupts as
+soon as there is one; once more it leaves. Exit handlers of the session run when it ends.
 
 SESSION is an id, or the name that it was given. All of these take:
   --connect URL        the service; without it PYREPL3_URL, or http://127.0.0.1:8765
@@ -127,8 +143,9 @@ Try:
   pyrepl3 exec mine -c 'x * 7'
   pyrepl3 session close mine
 
-Exit status of exec: python's. Otherwise 0; 1 where the service refused, or cannot be reached; 2
-for a command line that cannot be understood.
+Exit status of exec and of the prompt: python's; of attach 0, or 130 after Ctrl-C twice. Otherwise
+0; 1 where the service refused, or cannot be reached; 2 for a command line that cannot be
+understood.
 """
 
 SPEC_HELP = """\
@@ -164,6 +181,27 @@ BANNER = """\
 PyREPL3 {version}, Python {python}, in process {pid}
 ?name inspects, Tab completes, Ctrl-C interrupts, Ctrl-D leaves. Plots are saved in {pictures}
 """
+
+REMOTE_BANNER = """\
+PyREPL3 {version}, session {session} of {url}, in process {pid}; it {future} when you leave
+?name inspects, Tab completes, Ctrl-C interrupts, Ctrl-D leaves. Plots are saved in {pictures}
+"""
+GOES_ON, IS_CLOSED = "goes on", "is closed"
+
+CONNECTION_LOST = "[the connection is lost; what runs goes on, and it is tried to connect again]\n"
+CONNECTED_AGAIN = "[connected again]\n"
+NO_CONNECTION = "(no connection) "
+INTERRUPTED_LATER = """
+[there is no connection: the code is interrupted as soon as there is one; Ctrl-C once more leaves]
+"""
+ATTACHED = """\
+[attached to {session}: what runs there is shown. A line answers input(); Ctrl-C interrupts; twice,
+or Ctrl-D, leaves; the session goes on]
+"""
+NOBODY_ASKS = "[nobody asks for a line: it was not sent]\n"
+NOTHING_RUNS = "[nothing runs; Ctrl-C once more leaves]\n"
+LEAVES_AT_ONCE = "[it is being interrupted; Ctrl-C once more leaves]\n"
+NOT_SENT = "[it was not sent]\n"
 
 EMPTY_INTERRUPT = "Ctrl-D or exit() leaves.\n"
 

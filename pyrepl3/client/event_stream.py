@@ -14,6 +14,8 @@ class EventStream(AsyncIterator[Event]):
     """``first`` has come already; ``more`` waits for the next one."""
 
     def __init__(self, first: Event, more: Callable[[], Awaitable[Event]]) -> None:
+        self.execution = first.execution
+        """The id of the execution."""
         self._next: Event | None = first
         self._more = more
         self.ended = False

@@ -141,7 +141,7 @@ class Session:
         allow_input: bool = True,
         filename: str | None = None,
         silent: bool = False,
-    ) -> AsyncGenerator[AsyncIterator[Event]]:
+    ) -> AsyncGenerator[EventStream]:
         """Run code and follow its events: `Started` first, one `Result` or `Error` last.
 
         A slow reader slows the code. Leaving the block before the last event interrupts it.

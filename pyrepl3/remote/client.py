@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Literal, Self
 
@@ -22,7 +22,7 @@ from pyrepl3.errors import PyreplError
 from pyrepl3.remote.addresses import find_address, find_token
 from pyrepl3.remote.link import Inbox, Link
 from pyrepl3.remote.link_state import LAST, Message
-from pyrepl3.remote.session import RemoteSession, SessionFacts, finite
+from pyrepl3.remote.session import OnEvent, RemoteSession, SessionFacts, finite
 from pyrepl3.telemetry.traceparent import current_traceparent
 
 REQUEST_TIMEOUT_S = 60.0
@@ -46,6 +46,7 @@ class Client:
     this user's `pyrepl3 serve`. ``request_timeout_s``: how long an answer may take (an execution
     has its own ``timeout_s``). ``reconnect_timeout_s``: how long the service may be out of reach
     before who waits is told so. ``ssl_context``: for a certificate of one's own.
+    ``on_connection`` is told True when there is a connection, False when it is lost.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Client:
         request_timeout_s: float = REQUEST_TIMEOUT_S,
         reconnect_timeout_s: float = RECONNECT_TIMEOUT_S,
         ssl_context: ssl.SSLContext | None = None,
+        on_connection: Callable[[bool], object] | None = None,
     ) -> None:
         check_timeout("request_timeout_s", request_timeout_s)
         check_timeout("reconnect_timeout_s", reconnect_timeout_s)
@@ -64,6 +66,8 @@ class Client:
         self._link = Link(
             find_address(url), find_token(token, token_file), ssl_context, reconnect_timeout_s
         )
+        if on_connection is not None:
+            self._link.on_connection = on_connection
         self._stack = AsyncExitStack()
         self._was_entered = False
 
@@ -146,21 +150,31 @@ class Client:
             yield session
 
     @asynccontextmanager
-    async def attach(self, session: str) -> AsyncGenerator[RemoteSession]:
+    async def attach(
+        self, session: str, *, since: int | None = None, on_event: OnEvent | None = None
+    ) -> AsyncGenerator[RemoteSession]:
         """The session of that id or name, opened before, by whatever client of this principal.
 
-        It goes on afterwards. Raises SessionNotFound.
+        It goes on afterwards. ``on_event`` is called with all that happens there, whoever has it
+        run: what is to come, or what came behind the event ``since``. Raises SessionNotFound.
         """
         answer, inbox = await self._there.follow(
-            "attach", {"session": session}, timeout_s=self._request_timeout_s
+            "attach", {"session": session, "since": since}, timeout_s=self._request_timeout_s
         )
         facts = _facts(answer, session, DEFAULT_TEMPLATE)
-        async with self._followed(facts, inbox) as found:
+        async with self._followed(facts, inbox, on_event) as found:
             yield found
 
     async def list_sessions(self) -> list[Mapping[str, Any]]:
         """This principal's sessions, as docs/protocol.md has them."""
         return list((await self._ask("list_sessions", {}))["sessions"])
+
+    async def get_execution(self, session: str, execution: str) -> Mapping[str, Any]:
+        """How an execution stands, as docs/protocol.md has it.
+
+        Raises ExecutionNotFound, SessionNotFound.
+        """
+        return await self._ask("get_execution", {"session": session, "execution": execution})
 
     async def events(
         self, session: str, *, since: int = 0, until: int | None = None
@@ -213,7 +227,8 @@ class Client:
                 yield session
         finally:
             if not is_kept:
-                with anyio.move_on_after(CLOSE_S, shield=True):
+                within_s = CLOSE_S if self._link.is_connected else DRAIN_S
+                with anyio.move_on_after(within_s, shield=True):
                     await self._close(answer["session"])
 
     async def _close(self, session: str) -> None:
@@ -223,9 +238,11 @@ class Client:
             return  # it has ended; or it is out of reach, and idle_timeout_s ends it there
 
     @asynccontextmanager
-    async def _followed(self, facts: SessionFacts, inbox: Inbox) -> AsyncGenerator[RemoteSession]:
+    async def _followed(
+        self, facts: SessionFacts, inbox: Inbox, on_event: OnEvent | None = None
+    ) -> AsyncGenerator[RemoteSession]:
         prefix = secrets.token_hex(6)
-        session = RemoteSession(facts, self._link, prefix, self._request_timeout_s)
+        session = RemoteSession(facts, self._link, prefix, self._request_timeout_s, on_event)
         try:
             async with _tasks() as tasks:
                 tasks.start_soon(session.read, inbox)

@@ -75,7 +75,7 @@ class Link:
     reconnect_timeout_s: float
     """How long the service may be out of reach before everyone who waits is told so."""
     connect: Connect = open_web_socket
-    on_connection: Callable[[bool], None] = attrs.field(default=lambda _: None)
+    on_connection: Callable[[bool], object] = attrs.field(default=lambda _: None)
     """Told when the connection is lost, and when there is one again."""
     _state: LinkState = attrs.field(factory=LinkState, init=False)
     _waiters: dict[int, _Waiter] = attrs.field(factory=dict, init=False)
@@ -91,7 +91,8 @@ class Link:
     _scope: anyio.CancelScope | None = attrs.field(default=None, init=False)
     _was_let_in: bool = attrs.field(default=False, init=False)
     """Whether there was a connection ever: a service that is there may be waited for."""
-    _is_connected: bool = attrs.field(default=False, init=False)
+    is_connected: bool = attrs.field(default=False, init=False)
+    """Whether there is a connection now."""
     _message_bytes: float = attrs.field(default=math.inf, init=False)
     """The largest message that the service takes."""
     _lost_at: float | None = attrs.field(default=None, init=False)
@@ -141,7 +142,7 @@ class Link:
 
     async def drain(self) -> None:
         """Until the service has heard what nobody waits for: sessions to be closed, mostly."""
-        while self._is_connected and any(id not in self._waiters for id in self._state.owed):
+        while self.is_connected and any(id not in self._waiters for id in self._state.owed):
             self._change = anyio.Event()
             await self._change.wait()
 
@@ -161,6 +162,10 @@ class Link:
         """
         message, _ = await self._ask(kind, fields, timeout_s, is_for_good=is_for_good)
         return message
+
+    def post(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Ask, for good, and do not wait for an answer."""
+        self._send(self._state.ask(kind, fields))
 
     async def follow(
         self,
@@ -221,7 +226,7 @@ class Link:
         session = waiter.message["session"]
         self.unfollow(session, waiter.inbox)
         if kind == "open_session":
-            self._send(self._state.ask("close_session", {"session": session}))
+            self.post("close_session", {"session": session})
 
     def unfollow(self, session: str, inbox: Inbox) -> None:
         """Nobody reads that inbox any more."""
@@ -232,7 +237,7 @@ class Link:
         inbox.close()
         if not inboxes and self._inboxes.pop(session, None) is not None:
             detach = self._state.unfollow(session)
-            if detach is not None and self._is_connected:
+            if detach is not None and self.is_connected:
                 self._send(detach)
 
     # --- one connection -------------------------------------------------------------------------
@@ -281,7 +286,7 @@ class Link:
         """Until it is lost. Raises Disconnected."""
         self._outbox.clear()
         resumption = self._state.reconnected()
-        self._is_connected = True
+        self.is_connected = True
         self.on_connection(True)
         for message in resumption.messages:
             try:
@@ -300,7 +305,7 @@ class Link:
         except* Disconnected as lost:
             raise _first(lost) from None
         finally:
-            self._is_connected = False
+            self.is_connected = False
             self._change.set()
             self.on_connection(False)
             await connection.close()  # noqa: ASYNC102  # shielded and bounded inside
@@ -362,7 +367,7 @@ class Link:
         data = encode_request(message)
         if len(data) > self._message_bytes:
             raise too_large(message["type"], len(data), int(self._message_bytes))
-        if self._is_connected:
+        if self.is_connected:
             self._outbox.append((message["id"], data))
             self._wake.set()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -42,6 +42,7 @@ ABANDON_S = 5.0
 NO_DEADLINE_S = 1e9
 """What an infinite ``timeout_s`` is in JSON, which has no infinity: thirty years."""
 
+OnEvent = Callable[[Event], object]
 Sender = MemoryObjectSendStream[Event]
 Receiver = MemoryObjectReceiveStream[Event]
 
@@ -65,7 +66,14 @@ class RemoteSession:
     on when the connection is lost, and `run` returns its one outcome all the same.
     """
 
-    def __init__(self, facts: SessionFacts, link: Link, prefix: str, timeout_s: float) -> None:
+    def __init__(
+        self,
+        facts: SessionFacts,
+        link: Link,
+        prefix: str,
+        timeout_s: float,
+        on_event: OnEvent | None = None,
+    ) -> None:
         self.id = facts.id
         self.name = facts.name
         self.template = facts.template
@@ -78,6 +86,8 @@ class RemoteSession:
         self._numbers = itertools.count(1)
         self._followers: dict[str, Sender] = {}
         self._end: PyreplError | None = None
+        self._has_ended = anyio.Event()
+        self._on_event = on_event
 
     def __repr__(self) -> str:
         return f"<pyrepl3.RemoteSession {self.id} template={self.template!r}>"
@@ -127,7 +137,7 @@ class RemoteSession:
         allow_input: bool = True,
         filename: str | None = None,
         silent: bool = False,
-    ) -> AsyncGenerator[AsyncIterator[Event]]:
+    ) -> AsyncGenerator[EventStream]:
         """Run code and follow its events: `Started` first, one `Result` or `Error` last.
 
         Leaving the block before the last event interrupts it. Arguments and errors as of `run`;
@@ -152,7 +162,7 @@ class RemoteSession:
         receiver: Receiver
         sender, receiver = anyio.create_memory_object_stream[Event](math.inf)
         self._followers[id] = sender
-        stream = _EventStream(receiver, self._lost)
+        stream = EventStream(id, receiver, self._lost)
         try:
             await self._send(id, fields)
             try:
@@ -202,6 +212,11 @@ class RemoteSession:
         except SessionLost:
             return  # it had ended before
 
+    async def wait_ended(self) -> PyreplError:
+        """Until it has ended, or its service is out of reach for good; what there is to say."""
+        await self._has_ended.wait()
+        return self._lost()
+
     async def read(self, inbox: Inbox) -> None:
         """Pass events on to whoever follows them, until there are no more."""
         async with anyio.create_task_group() as group:
@@ -223,6 +238,8 @@ class RemoteSession:
             self._over(_gone(str(message.get("cause") or f"it is {message.get('reason')}")))
         elif kind == "gap":
             # Of whose events some are lost is not known: of all that were under way, perhaps.
+            if self._on_event is not None:
+                self._on_event(Gap("", message["bytes"]))
             for id in list(self._followers):
                 self._tell(id, Gap(id, message["bytes"]))
                 group.start_soon(self._find_out, id, message["to_seq"])
@@ -236,6 +253,8 @@ class RemoteSession:
             self._over(_not_understood(message["type"], error))
         else:
             if event is not None:
+                if self._on_event is not None:
+                    self._on_event(event)
                 self._tell(event.execution, event)
 
     async def _find_out(self, execution: str, to_seq: int) -> None:
@@ -269,6 +288,7 @@ class RemoteSession:
         """Nothing more comes of it; the first reason counts."""
         if self._end is None:
             self._end = error
+        self._has_ended.set()
         while self._followers:
             self._followers.popitem()[1].close()
 
@@ -320,6 +340,9 @@ class RemoteSession:
 
         Not to be cancelled: bounded.
         """
+        if not self._link.is_connected and self._end is None:
+            self._link.post("interrupt", {"session": self.id, "execution": execution})
+            return
         with anyio.move_on_after(ABANDON_S, shield=True):
             try:
                 await self._ask("interrupt", {"execution": execution}, is_for_good=True)
@@ -327,10 +350,11 @@ class RemoteSession:
                 return  # it has ended, or nobody can say
 
 
-class _EventStream(AsyncIterator[Event]):
-    """The events of one execution, which end with its terminal one."""
+class EventStream(AsyncIterator[Event]):
+    """The events of one execution, which end with its terminal one; and its id."""
 
-    def __init__(self, events: Receiver, lost: Any) -> None:
+    def __init__(self, execution: str, events: Receiver, lost: Any) -> None:
+        self.execution = execution
         self._events = events
         self._lost = lost
         self.ended = False
