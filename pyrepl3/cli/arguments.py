@@ -17,8 +17,8 @@ from pyrepl3.cli.remote_arguments import (
     RemoteCommand,
     ShowConsole,
     ShowSessionHelp,
-    parse_console,
     parse_connect,
+    parse_console,
     parse_exec,
     parse_session,
 )

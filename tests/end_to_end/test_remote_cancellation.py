@@ -13,7 +13,7 @@ import trio
 
 import pyrepl3
 from actors.testing import cancel_at_each_checkpoint
-from pyrepl3.endpoint.serving import Served
+from pyrepl3.serving import Served
 
 from .websocket_driver import TOKEN, serve
 

@@ -10,8 +10,8 @@ import pytest
 import trio
 
 import pyrepl3
-from pyrepl3.endpoint.serving import open_endpoint
 from pyrepl3.remote.session import RemoteSession
+from pyrepl3.serving import open_endpoint
 
 from .cutting_proxy import CuttingProxy, cutting_proxy
 from .websocket_driver import TOKEN, TOKENS
