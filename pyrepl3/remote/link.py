@@ -11,8 +11,7 @@ import random
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import attrs
@@ -21,6 +20,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from pyrepl3.errors import PyreplError, ServiceUnreachable
 from pyrepl3.remote.addresses import ServiceAddress
+from pyrepl3.remote.connection import Connect, Connection
 from pyrepl3.remote.link_state import FOLLOWS, Answered, LinkState, Message, Told, ToSend
 from pyrepl3.remote.told_errors import as_error, not_heard, too_large, unreachable, unspoken
 from pyrepl3.remote.web_socket import Disconnected, open_web_socket
@@ -35,23 +35,6 @@ SILENCE_S = 45.0
 """The service pings every 20 s; whoever hears nothing for so long has no connection."""
 
 Inbox = MemoryObjectReceiveStream[Message]
-
-
-class Connection(Protocol):
-    """What a link needs of a connection: `WebSocket` is one."""
-
-    async def send(self, data: bytes) -> None:
-        """One message. Raises Disconnected."""
-
-    async def receive(self) -> list[dict[str, Any]]:
-        """The messages that come next, one at least. Raises Disconnected."""
-
-    async def close(self) -> None:
-        """Say goodbye, bounded."""
-
-
-Connect = Callable[..., AbstractAsyncContextManager[Connection]]
-"""`open_web_socket`."""
 
 
 @attrs.define(eq=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -31,6 +31,7 @@ from pyrepl3.errors import (
     SessionNotFound,
 )
 from pyrepl3.events import Error, Event, Gap, InterruptOutcome, Result
+from pyrepl3.remote.event_stream import EventStream
 from pyrepl3.remote.link import Inbox, Link
 from pyrepl3.remote.link_state import LAST, Message
 from pyrepl3.remote.told_errors import as_error
@@ -228,7 +229,6 @@ class RemoteSession:
             group.cancel_scope.cancel()
         self._over(self._link.failure)
 
-
     def _take(self, message: Message, group: TaskGroup) -> None:
         kind = message["type"]
         if kind == "refused":
@@ -348,30 +348,6 @@ class RemoteSession:
                 await self._ask("interrupt", {"execution": execution}, is_for_good=True)
             except PyreplError:
                 return  # it has ended, or nobody can say
-
-
-class EventStream(AsyncIterator[Event]):
-    """The events of one execution, which end with its terminal one; and its id."""
-
-    def __init__(self, execution: str, events: Receiver, lost: Any) -> None:
-        self.execution = execution
-        self._events = events
-        self._lost = lost
-        self.ended = False
-
-    async def __anext__(self) -> Event:
-        if self.ended:
-            raise StopAsyncIteration
-        try:
-            try:
-                event = self._events.receive_nowait()
-            except anyio.WouldBlock:
-                event = await self._events.receive()
-        except anyio.EndOfStream:
-            self.ended = True
-            raise self._lost() from None
-        self.ended = isinstance(event, Result | Error)
-        return event
 
 
 def _forgotten(execution: str) -> Error:
