@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-import httpx
+import httpx2
 import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,6 +13,7 @@ import pyrepl3
 from pyrepl3.endpoint.access import Principal, Tokens
 from pyrepl3.serving import Served, open_endpoint
 
+from .faults.oracle import eventually
 from .websocket_driver import connect, serve
 
 ADMIN = "admin-" + "a" * 40
@@ -21,12 +22,12 @@ TOKENS = Tokens.of([(ADMIN, Principal(name="root", role="admin")), (USER, Princi
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-def client(served: Served, token: str | None = ADMIN) -> httpx.AsyncClient:
+def client(served: Served, token: str | None = ADMIN) -> httpx2.AsyncClient:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    return httpx.AsyncClient(base_url=served.url, headers=headers, timeout=30, trust_env=False)
+    return httpx2.AsyncClient(base_url=served.url, headers=headers, timeout=30, trust_env=False)
 
 
-async def figures(http: httpx.AsyncClient) -> dict[tuple[str, ...], float]:
+async def figures(http: httpx2.AsyncClient) -> dict[tuple[str, ...], float]:
     answer = await http.get("/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
@@ -67,7 +68,9 @@ async def test_a_service_whose_sessions_are_all_in_use_is_not_ready_until_one_is
         assert (await http.get("/healthz")).status_code == 200
         await http.delete(f"/v1/sessions/{session}")
         with trio.fail_after(10):
-            while (await http.get("/readyz")).status_code != 200:
+            while True:
+                if (await http.get("/readyz")).status_code == 200:
+                    break
                 await trio.sleep(0.02)
 
 
@@ -102,8 +105,9 @@ async def test_figures_agree_with_what_was_asked_over_rest_and_refused() -> None
     executions = "/v1/sessions/{session}/executions"
     assert found["pyrepl3_executions_total", "ok"] == 2
     assert found["pyrepl3_executions_total", "error"] == 1
-    assert found["pyrepl3_http_request_duration_seconds_count", "POST", executions, "200"] == 3
-    assert found["pyrepl3_http_request_duration_seconds_count", "GET", "/v1/sessions/{session}", "404"] == 1
+    requests = "pyrepl3_http_request_duration_seconds_count"
+    assert found[requests, "POST", executions, "200"] == 3
+    assert found[requests, "GET", "/v1/sessions/{session}", "404"] == 1
     assert found["pyrepl3_admissions_refused_total", "UNAUTHORIZED"] == 1
 
 
@@ -119,9 +123,7 @@ async def test_connections_and_refused_requests_of_a_websocket_are_counted() -> 
 
         assert 'pyrepl3_requests_refused_total{code="ID_CONFLICT"} 1.0' in page
         assert "pyrepl3_websocket_connections_open 1.0" in page
-        with trio.fail_after(10):
-            while "connections_open 0.0" not in served.metrics.render().body.decode():
-                await trio.sleep(0.01)
+        await eventually(lambda: "connections_open 0.0" in served.metrics.render().body.decode())
 
 
 async def test_a_request_is_logged_by_its_route_with_whose_it_was(
