@@ -78,8 +78,6 @@ class Exchange:
             nursery.cancel_scope.cancel()
         if self._is_broken:
             raise ClientLeft
-        if not self.connection.is_read:
-            self.connection.closes = True
 
     async def _handle(self, application: Application) -> None:
         try:
@@ -89,11 +87,11 @@ class Exchange:
         except Exception:  # a border: whatever a handler may raise is its bug
             logger.exception("a request to %s failed", self.head.path)
             self.connection.closes = True
-            if not self.connection.is_unanswered:
+            if self.connection.is_unanswered:
+                self._start = None
+                await self._answer(self.connection.respond_error(_internal_error()))
+            elif not self._is_over.is_set():
                 self._break()
-                return
-            self._start = None
-            await self._answer(self.connection.respond_error(_internal_error()))
 
     async def _answer(self, response: Awaitable[None]) -> None:
         try:
@@ -120,7 +118,8 @@ class Exchange:
             "http_version": head.http_version,
             "method": head.method,
             "scheme": context.scheme,
-            "path": unquote_to_bytes(raw_path).decode("utf-8", "replace"),
+            # Names of files may be any bytes; what is no UTF-8 is as the system's names are in str.
+            "path": unquote_to_bytes(raw_path).decode("utf-8", "surrogateescape"),
             "raw_path": raw_path,
             "query_string": head.query.encode("ascii"),
             "root_path": "",
@@ -170,8 +169,12 @@ class Exchange:
         if message["type"] == "http.response.start":
             self._start = (message["status"], _headers(message))
             return
-        data = b"" if self.head.method == "HEAD" else message.get("body", b"")
-        is_last = not message.get("more_body", False)
+        if self._is_over.is_set():
+            await trio.lowlevel.checkpoint()
+            return
+        data = message.get("body", b"")
+        is_whole = not message.get("more_body", False)
+        is_last = is_whole or self.head.method == "HEAD"
         framed = self._framed(data, is_last=is_last)
         if framed:
             await self._answer(self.connection.write(framed))
@@ -179,6 +182,8 @@ class Exchange:
             await trio.lowlevel.checkpoint()
         if is_last:
             self._is_over.set()
+        if not is_whole and is_last:
+            self._handling.cancel()  # nobody wants the body that it would go on with
 
     def _framed(self, data: bytes, *, is_last: bool) -> bytes:
         """As HTTP has it, behind the head if that was not sent yet: one write, and one packet."""

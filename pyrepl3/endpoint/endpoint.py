@@ -63,6 +63,7 @@ class Endpoint:
     _clients: set[ClientConnection] = attrs.field(factory=set, init=False)
     _connections: set[HttpConnection] = attrs.field(factory=set, init=False)
     """Those that are no WebSocket, at least not yet."""
+    _is_draining: bool = attrs.field(default=False, init=False)
     _none_is_left: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when the last of those ends; made anew for whoever waits then."""
 
@@ -84,6 +85,7 @@ class Endpoint:
 
         Whoever calls it says for how long. Raises Gone.
         """
+        self._is_draining = True
         self._listener.stop()
         for connection in self._connections:
             connection.end_if_idle()
@@ -106,6 +108,8 @@ class Endpoint:
                 await self._serve_http(secure, peer, place)
             except NoHandshake:
                 logger.debug("a client came without TLS, or left during its handshake")
+            except Exception:  # a border: a bug that one finds is not to cost the others theirs
+                logger.exception("a connection failed")
 
     async def _secured(self, stream: trio.SocketStream) -> trio.abc.Stream:
         """Raises NoHandshake."""
@@ -118,7 +122,8 @@ class Endpoint:
         self, stream: trio.abc.Stream, peer: tuple[str, int], place: Place
     ) -> None:
         """One request after the other, until one makes a WebSocket of the connection."""
-        connection = HttpConnection(stream, self.config.endpoint)
+        # While draining: it was accepted before, and its handshake took until now.
+        connection = HttpConnection(stream, self.config.endpoint, closes=self._is_draining)
         self._connections.add(connection)
         try:
             while (head := await connection.next_head()) is not None:

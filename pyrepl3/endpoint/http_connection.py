@@ -63,7 +63,14 @@ class RequestHead:
     @property
     def path(self) -> str:
         """Without the query, and not unquoted."""
-        return self.target.partition("?")[0]
+        path = self.target.partition("?")[0]
+        if path.startswith("/"):
+            return path
+        # As a client has it that takes us for a proxy: the whole URL.
+        scheme, separator, rest = path.partition("://")
+        if not separator or scheme.lower() not in ("http", "https"):
+            return path
+        return "/" + rest.partition("/")[2]
 
     @property
     def query(self) -> str:
@@ -72,8 +79,9 @@ class RequestHead:
 
     @property
     def has_body(self) -> bool:
-        """Whether a body comes behind it, be it empty."""
-        return "content-length" in self.headers or "transfer-encoding" in self.headers
+        """Whether a body comes behind it."""
+        length = self.headers.get("content-length", "0")
+        return bool(length.strip("0")) or "transfer-encoding" in self.headers
 
     @property
     def wants_websocket(self) -> bool:
@@ -93,6 +101,8 @@ class HttpConnection:
     _unread: bytes = attrs.field(default=b"", init=False)
     """From the beginning of the latest head on, all that was received: an upgrade replays it."""
     _idle: trio.CancelScope | None = attrs.field(default=None, init=False)
+    _has_body: bool = attrs.field(default=True, init=False)
+    """Whether the response to this request has one: to HEAD it has none."""
 
     def __attrs_post_init__(self) -> None:
         self._state = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
@@ -106,27 +116,35 @@ class HttpConnection:
         Raises BadHead, once it has been answered with 400, 408 or 431; and ClientLeft.
         """
         if self._state.our_state is h11.DONE:
-            if self.closes or self._state.their_state is not h11.DONE:
+            if self.closes:
                 return None
             self._state.start_next_cycle()
+            self._has_body = True
         self._unread = self._state.trailing_data[0]
         if not self._unread and not await self._first_bytes():
             return None
         try:
             with trio.fail_after(self.config.head_timeout_s):
-                while True:
-                    self._unread = self._state.trailing_data[0]
-                    event = self._state.next_event()
-                    if isinstance(event, h11.Request):
-                        return _head(event)
-                    if event is not h11.NEED_DATA:
-                        return None
-                    await self._receive()
+                return await self._read_head()
         except trio.TooSlowError:
             await self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the head of the request did not come")
         except h11.RemoteProtocolError as error:
             await self._refuse(HTTPStatus(error.error_status_hint), str(error))
         raise BadHead
+
+    async def _read_head(self) -> RequestHead | None:
+        while True:
+            self._unread = self._state.trailing_data[0]
+            event = self._state.next_event()
+            if isinstance(event, h11.Request):
+                self._has_body = event.method != b"HEAD"
+                # h11 looks at the size of what is not whole yet: this came in one piece.
+                if len(self._unread) - len(self._state.trailing_data[0]) > HEAD_BYTES:
+                    raise h11.RemoteProtocolError("the head is too large", error_status_hint=431)
+                return _head(event)
+            if event is not h11.NEED_DATA:
+                return None
+            await self._receive()
 
     def replayed(self) -> bytes:
         """All bytes of the request whose head was read last, and of what came behind it."""
@@ -224,10 +242,14 @@ class HttpConnection:
         return self._state.send(response) or b""
 
     def body_bytes(self, data: bytes, *, is_last: bool) -> bytes:
-        """More of its body, as it is framed."""
-        framed = (self._state.send(h11.Data(data=data)) or b"") if data else b""
+        """More of its body, as it is framed; nothing where it has none."""
+        framed = b""
+        if data and self._has_body:
+            framed = self._state.send(h11.Data(data=data)) or b""
         if is_last:
             framed += self._state.send(h11.EndOfMessage()) or b""
+            # Else its client is of HTTP/1.0, or has asked for that, or has not sent all.
+            self.closes |= self._state.our_state is not h11.DONE or not self.is_read
         return framed
 
     async def write(self, data: bytes) -> None:

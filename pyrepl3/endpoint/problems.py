@@ -6,6 +6,7 @@ Pure. Owns the form and the headers that belong to it. Must not know requests.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -51,7 +52,8 @@ def problem_headers(error: PyreplError) -> Headers:
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.SERVICE_UNAVAILABLE,
     ):
-        return [("Retry-After", str(error.details.get("retry_after_s", RETRY_AFTER_S)))]
+        wait_s = error.details.get("retry_after_s", RETRY_AFTER_S)
+        return [("Retry-After", str(max(RETRY_AFTER_S, math.ceil(wait_s))))]
     return []
 
 
