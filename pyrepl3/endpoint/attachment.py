@@ -41,6 +41,9 @@ class Attachment:
     _waits: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     """Of the wait for what comes next."""
     _is_counted: bool = attrs.field(default=False, init=False)
+    may_end: bool = False
+    """Whether ``scope`` is cancelled where all has been sent that was asked for: then its client
+    has not left, as far as the session is concerned."""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     is_over: bool = attrs.field(default=False, init=False)
     """Whether it sends nothing any more: whoever wants earlier events needs another one."""
@@ -102,6 +105,7 @@ class Attachment:
     async def _detach(self) -> None:
         with trio.CancelScope(deadline=trio.current_time() + DETACH_S, shield=True):
             try:
-                await self.opened.address.send(Detached())
+                has_left = not (self.may_end and self.scope.cancel_called)
+                await self.opened.address.send(Detached(has_left=has_left))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return

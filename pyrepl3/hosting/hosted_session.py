@@ -151,7 +151,8 @@ class HostedSession:
         elif isinstance(message, Detached):
             self._attached -= 1
             self._rest()
-            if not self._attached and self.request.on_disconnect == "interrupt":
+            is_alone = message.has_left and not self._attached
+            if is_alone and self.request.on_disconnect == "interrupt":
                 work.start_soon(self._abandon_all)
         elif isinstance(message, Describe):
             message.reply.answer(self.info())

@@ -137,7 +137,10 @@ class Attached:
 
 @attrs.frozen
 class Detached:
-    """One connection less."""
+    """One connection less; ``has_left``: its client may have gone, and not only have all that it
+    asked for."""
+
+    has_left: bool = True
 
 
 @attrs.frozen

@@ -52,6 +52,16 @@ def session_not_found(session: str) -> PyreplError:
     )
 
 
+def key_taken(key: str) -> PyreplError:
+    """A one-shot's key that came before, with a request that was not the same."""
+    return IdConflict(
+        what=f"the key {key} is that of another request",
+        why="it was sent before, with another body",
+        how="Give each request a key of its own; the same one only to send the same again",
+        details={"execution": key},
+    )
+
+
 def name_taken(name: str) -> PyreplError:
     """Names are one a session."""
     return IdConflict(

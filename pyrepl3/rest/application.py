@@ -38,6 +38,8 @@ def make_application(service: Service) -> Application:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "OPTIONS":
             await _tell_methods(application, scope, receive, send)
+        elif scope["method"] == "HEAD":  # whoever sends it leaves the body out
+            await application({**scope, "method": "GET"}, receive, send)
         else:
             await _observed(application, service.observers, scope, receive, send)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar, cast
+from urllib.parse import quote
 
 import attrs
 from litestar import Request, Response
@@ -66,6 +67,7 @@ class Call(Request[Principal, None, State]):
 
     async def read(self, kind: type[T], *, may_be_empty: bool = False) -> T:
         """Its body. Raises BadMessage, MessageTooLarge."""
+        self.check_length(BODY_BYTES)
         data = bytearray()
         async for chunk in self.stream():
             data += chunk
@@ -73,6 +75,17 @@ class Call(Request[Principal, None, State]):
                 raise too_large(BODY_BYTES)
         message = {} if may_be_empty and not data else decode_json(bytes(data))
         return cast(T, bodies.read(message, kind))
+
+    def check_length(self, most: int) -> None:
+        """Before any of its body is read. Raises MessageTooLarge."""
+        length = self.headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length) > most:
+            raise too_large(most)
+
+    def place(self, *parts: str) -> str:
+        """Where a client finds something that it made: under the prefix that a proxy has it at."""
+        prefix = self.service.config.endpoint.path_prefix
+        return "/".join((f"{prefix}/v1", *(quote(part, safe="") for part in parts)))
 
     async def find(self, name: str) -> Opened:
         """One of its principal's sessions. Raises SessionNotFound, ShuttingDown."""

@@ -60,8 +60,8 @@ def _by_tag(document: Mapping[str, Any]) -> dict[str, list[tuple[str, str, Mappi
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
     rows = [
         (
-            f"{parameter['name']} <span class=quiet>({parameter['in']})</span>",
-            parameter.get("description", ""),
+            f"{escape(parameter['name'])} <span class=quiet>({escape(parameter['in'])})</span>",
+            _marked(parameter.get("description", "")),
         )
         for parameter in operation.get("parameters", [])
     ]

@@ -40,12 +40,26 @@ _FORMS: Mapping[str, StreamForm | None] = {
 
 
 def wanted_form(accept: str) -> StreamForm | None:
-    """The first form that a client names, of those there are; None: one JSON document."""
+    """The form that a client likes best, of those there are, the first of several; None: one JSON
+    document, which is for whoever names none."""
+    best, best_quality = None, 0.0
     for part in accept.split(","):
-        name = part.partition(";")[0].strip().lower()
-        if name in _FORMS:
-            return _FORMS[name]
-    return None
+        name, *parameters = (word.strip().lower() for word in part.split(";"))
+        quality = _quality(parameters)
+        if name in _FORMS and quality > best_quality:
+            best, best_quality = _FORMS[name], quality
+    return best
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
 
 
 @attrs.define(eq=False)

@@ -10,7 +10,6 @@ from typing import Any
 
 import attrs
 import msgspec
-import trio
 from litestar import Response, get, post
 
 from pyrepl3.hosting.asking import ask_session
@@ -53,8 +52,10 @@ async def execute(
     fold = await outcome_of(opened, accepted, wait_s=wait_s)
     if fold is not None:
         return answered(fold.answer())
-    place = f"{request.scope['path'].rstrip('/')}/{accepted.execution}"
     standing = await _standing(opened, accepted.execution)
+    if standing["outcome"] is not None:
+        return answered(standing["outcome"])
+    place = request.place("sessions", opened.session, "executions", accepted.execution)
     return answered(standing, status=202, headers={"Location": place})
 
 
@@ -114,9 +115,9 @@ async def outcome_of(
             fold.miss()
         fold.add(event)
 
-    with trio.move_on_after(wait_s) as scope:
-        await follow(opened, accepted.execution, accepted.since, None, tell)
-    if fold.terminal is None and not scope.cancelled_caught:
+    following = Following(opened, accepted.since, tell, accepted.execution)
+    has_waited = await following.run(wait_s=wait_s)
+    if fold.terminal is None and has_waited:
         fold.add(forgotten(opened.session, accepted.execution, opened.journal.last_seq))
     return None if fold.terminal is None else fold
 

@@ -41,6 +41,8 @@ def not_taken(request: Request[Any, Any, Any], error: HTTPException) -> Response
         )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return failed(request, error)
+    if "Allow" in headers:
+        headers["Allow"] = _allowed(headers["Allow"])
     return _response(
         BadMessage(
             what="the request was not taken",
@@ -74,6 +76,12 @@ def _response(error: PyreplError, status: int | None, headers: dict[str, str]) -
         media_type=PROBLEM_JSON,
         headers=headers,
     )
+
+
+def _allowed(methods: str) -> str:
+    """As the framework names them, and HEAD, which is answered wherever GET is."""
+    names = {name.strip() for name in methods.split(",")}
+    return ", ".join(sorted(names | ({"HEAD"} if "GET" in names else set())))
 
 
 def _reason(error: HTTPException) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from functools import partial
 from typing import Any
@@ -21,7 +20,7 @@ from pyrepl3.rest.parameters import FilePath, SessionPath
 TAGS = ["files"]
 DIGEST_HEADERS = ("repr-digest", "content-digest")
 """RFC 9530: `sha-256=:BASE64:`."""
-_SHA_256 = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]*):")
+_SHA_256 = re.compile(r"(?:^|,)\s*sha-256=([^,;]*)")
 CLOSE_S = 10.0
 
 in_thread = trio.to_thread.run_sync
@@ -87,6 +86,7 @@ async def write_file(
     opened = await request.find(session)
     expected = expected_digest(request)
     most = request.service.config.endpoint.upload_bytes
+    request.check_length(most)
     upload = await in_thread(files.begin_upload, opened.directory, path)
     try:
         async for chunk in request.stream():
@@ -130,11 +130,14 @@ def expected_digest(request: Call) -> bytes | None:
         if found is None:
             continue
         try:
-            return base64.b64decode(found[1], validate=True)
-        except binascii.Error:
+            quoted = found[1].strip()
+            if quoted[:1] != ":" or quoted[-1:] != ":" or len(quoted) < 2:
+                raise ValueError("it does not stand between colons")
+            return base64.b64decode(quoted[1:-1], validate=True)
+        except ValueError as error:
             raise BadMessage(
                 what=f"{name} has no checksum",
-                why="what is there is no Base64",
+                why=f"what is there is no Base64 between colons: {error}",
                 how="Send sha-256=:BASE64:",
             ) from None
     return None

@@ -147,7 +147,7 @@ def begin_upload(root: str, path: str) -> Upload:
     with _folder(root, parts[:-1], path, make=True) as folder, _told(path):
         kept = os.dup(folder)
         try:
-            temporary = f".{parts[-1][:200]}.{secrets.token_hex(6)}.part"
+            temporary = f".{secrets.token_hex(12)}.part"
             descriptor = os.open(temporary, _NEW, 0o666, dir_fd=kept)
         except BaseException:
             os.close(kept)

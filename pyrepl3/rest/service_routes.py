@@ -58,7 +58,7 @@ async def docs(request: Call) -> Response[Any]:
     """This API, for people."""
     page = render(document(request.app, _prefix(request)))
     headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
-    return Response(page, media_type="text/html; charset=utf-8", headers=headers)
+    return Response(page, media_type="text/html", headers=headers)
 
 
 def _for_admins(request: Call) -> None:

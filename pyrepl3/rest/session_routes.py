@@ -50,7 +50,7 @@ async def open_session(request: Call) -> Response[bodies.SessionOpened]:
     return answered(
         opened_fields(opened, wish.name),
         status=201,
-        headers={"Location": f"{request.scope['path'].rstrip('/')}/{opened.session}"},
+        headers={"Location": request.place("sessions", opened.session)},
     )
 
 
