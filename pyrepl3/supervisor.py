@@ -30,6 +30,7 @@ from pyrepl3.client.session import Session
 from pyrepl3.client.settings import SessionSettings
 from pyrepl3.config import DEFAULT_TEMPLATE, Config, Limits, check_timeout
 from pyrepl3.errors import PyreplError
+from pyrepl3.extras import extra_needed
 from pyrepl3.messages import Lease, PoolMessage, SessionsMessage
 from pyrepl3.pool.pool import Pool
 from pyrepl3.pool.pool_statistics import PoolStatistics
@@ -236,9 +237,10 @@ class Supervisor:
         a name it is the user's own, of `pyrepl3 serve`; it is made where there is none. Raises
         ConfigInvalid.
         """
-        from pyrepl3.endpoint import token_files  # who does not serve pays nothing
-        from pyrepl3.endpoint.access import Tokens
-        from pyrepl3.serving import open_endpoint
+        with extra_needed("server", what="the service"):
+            from pyrepl3.endpoint import token_files  # who does not serve pays nothing
+            from pyrepl3.endpoint.access import Tokens
+            from pyrepl3.serving import open_endpoint
 
         path = token_files.default_path() if token_file is None else Path(token_file)
         pairs, _ = token_files.read_or_make(path)
@@ -251,8 +253,9 @@ class Supervisor:
 
         `serve` has figures of its own, with those of its clients.
         """
+        with extra_needed("server", what="what Prometheus is told"):
+            from pyrepl3.telemetry.metrics import Metrics  # who counts nothing pays nothing
         from pyrepl3.telemetry.figures import Figures
-        from pyrepl3.telemetry.metrics import Metrics  # who counts nothing pays nothing
 
         def read() -> Figures:
             statistics = self.statistics()

@@ -67,7 +67,10 @@ def _serve(command: arguments.Command) -> int:
 
             return _print(SERVE_HELP)
         case arguments.Serve():
-            from pyrepl3.cli.serve import serve as serve_clients
+            from pyrepl3.extras import extra_needed
+
+            with extra_needed("server", what="the service"):
+                from pyrepl3.cli.serve import serve as serve_clients
 
             gc.enable()
             return serve_clients(command)
