@@ -15,6 +15,7 @@ PURE = [
     "pyrepl3/client/execution.py",
     "pyrepl3/client/settings.py",
     "pyrepl3/config.py",
+    "pyrepl3/config_checks.py",
     "pyrepl3/conformance/tlc_config.py",
     "pyrepl3/conformance/tlc_messages.py",
     "pyrepl3/endpoint/access.py",
@@ -41,6 +42,7 @@ PURE = [
     "pyrepl3/rest/openapi.py",
     "pyrepl3/rest/outcomes.py",
     "pyrepl3/rest/parameters.py",
+    "pyrepl3/service_config.py",
     "pyrepl3/session/refusals.py",
     "pyrepl3/session/session_records.py",
     "pyrepl3/session/session_state.py",
@@ -179,12 +181,13 @@ def test_each_layer_imports_only_those_below_it(layer: str) -> None:
 
 
 def test_the_shared_vocabulary_imports_no_layer() -> None:
-    for name in ("config", "errors", "events", "messages"):
+    shared = {"config", "config_checks", "errors", "events", "messages", "service_config"}
+    for name in shared:
         modules = {
             m.split(".")[1] for m in imported(ROOT / f"pyrepl3/{name}.py") if "pyrepl3." in m
         }
 
-        assert modules <= {"config", "errors", "events", "messages"}
+        assert modules <= shared
 
 
 def test_only_the_command_imports_the_command() -> None:
