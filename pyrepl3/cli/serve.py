@@ -180,6 +180,7 @@ def _standing(config: Config, served: Served, token: str, console: str) -> str:
     lines = [
         f"PyREPL3 {__version__} (Python {sys.version.split()[0]}) listens on {served.url}",
         f"  clients    WebSocket at {socket}/v1/ws, with 'Authorization: Bearer TOKEN'",
+        f"             REST at {served.url}/v1, described at {served.url}/docs",
         f"  console    {console}",
         f"  token      {token}",
         "  isolation  each session is a process of its own, with the rights of this user",

@@ -21,6 +21,8 @@ pool = logging.getLogger("pyrepl3.pool")
 connections = logging.getLogger("pyrepl3.connections")
 http = logging.getLogger("pyrepl3.http")
 
+ASKED_ALL_THE_TIME = frozenset({"/healthz", "/readyz", "/metrics"})
+"""By machines, every few seconds: of no interest to whoever reads what happened."""
 DEBUG, INFO, WARNING = logging.DEBUG, logging.INFO, logging.WARNING
 
 
@@ -143,7 +145,7 @@ def _request_refused(happening: observing.RequestRefused) -> None:
 def _request_answered(happening: observing.RequestAnswered) -> None:
     note(
         http,
-        INFO,
+        DEBUG if happening.route in ASKED_ALL_THE_TIME else INFO,
         "request answered",
         method=happening.method,
         route=happening.route,
