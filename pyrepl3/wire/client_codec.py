@@ -19,7 +19,10 @@ from pyrepl3.errors import BadMessage
 MAX_DEPTH = 64
 """Deepest nesting of a message, as on the worker link."""
 
-_SCALARS = frozenset({str, int, bool, type(None)})
+LEAST_INTEGER, GREATEST_INTEGER = -(2**63), 2**64 - 1
+"""What msgpack has: JSON could say more, and what came by it is told to clients of either."""
+
+_SCALARS = frozenset({str, bool, type(None)})
 
 
 class Format(enum.StrEnum):
@@ -147,6 +150,9 @@ def _checked(message: Any) -> dict[str, Any]:
                 elif child_type is float:
                     if not isfinite(child):
                         raise bad_message(f"{child} is no number of JSON")
+                elif child_type is int:
+                    if not LEAST_INTEGER <= child <= GREATEST_INTEGER:
+                        raise bad_message("a whole number in it has more than 64 bits")
                 elif child_type not in _SCALARS:
                     raise bad_message(f"a {child_type.__name__} is in it")
         if not deeper:

@@ -24,7 +24,7 @@ _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 _scalars = (
     st.none()
     | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
+    | st.integers(-(2**63), 2**64 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | _text
 )
@@ -68,6 +68,8 @@ def nested(depth: int) -> dict[str, Any]:
         ('{"a":1e400}', "1e400 is too large"),
         ('{"a":-1e999999}', "too large"),
         ('{"a":' + "1" * 5000 + "}", "not JSON"),
+        (f'{{"a":{2**64}}}', "more than 64 bits"),
+        (f'{{"a":[{-(2**63) - 1}]}}', "more than 64 bits"),
         ("[" * 100_000, "nested more deeply than 64"),
         (json.dumps(nested(MAX_DEPTH + 1)), "nested more deeply than 64"),
         (b"\xff\xfe{}", "not JSON"),
