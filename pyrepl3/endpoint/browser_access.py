@@ -28,7 +28,8 @@ CODE_LIFETIME_S = 300.0
 COOKIE_LIFETIME_S = 12 * 3600.0
 """A working day."""
 CODE_BYTES = 10
-"""80 bits, as 16 characters that can be typed: at ten guesses a minute, for five minutes."""
+"""80 bits, as 16 characters that can be typed: hopeless to guess in five minutes, at whatever rate.
+Who fails often is told to wait, but a right code is taken all the same."""
 COOKIE_BYTES = 32
 CODES_EACH = 8
 """That wait at a time, of one principal; with one more the oldest is void."""
@@ -219,7 +220,7 @@ def _typed(code: str) -> str:
 
 
 def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def _no_such_code() -> PyreplError:

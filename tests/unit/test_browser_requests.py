@@ -138,6 +138,12 @@ def test_what_has_no_code_is_told_so(body: bytes) -> None:
     assert Service().refusal("POST", "/v1/browser/session", body=body) is BadMessage
 
 
+def test_what_no_code_can_be_is_a_wrong_one() -> None:
+    for code in ("", "\ud800", "\udcff", "é" * 16, "A" * 1000):
+        refused = Service().refusal("POST", "/v1/browser/session", body={"code": code})
+        assert refused is Unauthorized
+
+
 def test_the_page_and_its_files_are_for_everybody_under_our_name() -> None:
     service = Service()
     page = service.ask("GET", "/")
