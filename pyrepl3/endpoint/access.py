@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal
 from urllib.parse import urlsplit
 
 import attrs
 
-from pyrepl3.errors import ForbiddenOrigin, MisdirectedHost, PyreplError, Unauthorized
+from pyrepl3.errors import BadMessage, ForbiddenOrigin, MisdirectedHost, PyreplError, Unauthorized
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 """What a service on loopback is called, unless its configuration knows other names."""
@@ -27,6 +28,9 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 """Those that change nothing, so that it is harmless who had a browser ask; what is answered, other
 pages cannot read."""
+
+ONCE = frozenset({"authorization", "origin"})
+"""Headers that a request has once: of two, a proxy in front may have looked at the other one."""
 
 Role = Literal["user", "admin"]
 
@@ -90,13 +94,21 @@ class Head:
     wants_websocket: bool = False
     fetch_site: str | None = None
     """`Sec-Fetch-Site`, which browsers set and no page can: where the page is that asks."""
+    doubled: str | None = None
+    """A header of `ONCE` that is there more than once."""
+
+
+def doubled(names: Iterable[str]) -> str | None:
+    """Of the names of a request's headers, in lower case, one of `ONCE` that is there twice."""
+    counts = Counter(name for name in names if name in ONCE)
+    return next((name for name, times in counts.items() if times > 1), None)
 
 
 def admit(head: Head, rules: AccessRules, signed_in: Principal | None = None) -> Principal:
     """Whose request it is. ``signed_in``: whose cookie it has.
 
     Where it has `Authorization`, that counts and nothing else.
-    Raises MisdirectedHost, ForbiddenOrigin, Unauthorized.
+    Raises MisdirectedHost, BadMessage, ForbiddenOrigin, Unauthorized.
     """
     check_site(head, rules)
     if head.authorization is not None or signed_in is None:
@@ -125,10 +137,12 @@ def _shows_its_page(head: Head) -> bool:
 def check_site(head: Head, rules: AccessRules) -> None:
     """All that is asked of who reads what is no secret: that no page of another site sent them.
 
-    Raises MisdirectedHost, ForbiddenOrigin.
+    Raises MisdirectedHost, BadMessage, ForbiddenOrigin.
     """
     if _host_name(head.host) not in rules.hosts:
         raise _misdirected()
+    if head.doubled is not None:
+        raise _doubled(head.doubled)
     if head.origin is not None and not _is_ours(head.origin, head, rules):
         raise _forbidden_origin()
 
@@ -166,6 +180,14 @@ def _misdirected() -> PyreplError:
         what="this service does not go by that name",
         why="the Host header is not one of those it is configured with",
         how="Ask for it under its own name, or add the name to EndpointConfig.allowed_hosts",
+    )
+
+
+def _doubled(name: str) -> PyreplError:
+    return BadMessage(
+        what="this request was not looked at",
+        why=f"it has more than one {name.title()} header, and it is not said which one counts",
+        how="Send one",
     )
 
 

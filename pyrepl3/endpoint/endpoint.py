@@ -20,7 +20,7 @@ from trio_websocket import WebSocketRequest
 from actors import Address, ask, open_body_nursery
 from pyrepl3.config import Config
 from pyrepl3.endpoint import browser_exchange, browser_requests
-from pyrepl3.endpoint.access import AccessRules, Head, Principal, admit, check_site
+from pyrepl3.endpoint.access import AccessRules, Head, Principal, admit, check_site, doubled
 from pyrepl3.endpoint.asgi import Application, Exchange, RequestContext
 from pyrepl3.endpoint.browser_access import BrowserAccess
 from pyrepl3.endpoint.client_connection import GOING_AWAY, ClientConnection
@@ -195,7 +195,7 @@ class Endpoint:
     def _admit(self, head: RequestHead, path: str, peer: str) -> Principal | None:
         """Whose request it is; None where that is not asked.
 
-        Raises MisdirectedHost, ForbiddenOrigin, Unauthorized, RateLimited.
+        Raises MisdirectedHost, BadMessage, ForbiddenOrigin, Unauthorized, RateLimited.
         """
         asked = self._asked(head)
         if path in self.open_paths:
@@ -215,6 +215,7 @@ class Endpoint:
             method=head.method,
             wants_websocket=head.wants_websocket,
             fetch_site=head.headers.get("sec-fetch-site"),
+            doubled=doubled(name.decode("ascii") for name, _ in head.raw_headers),
         )
 
     @contextmanager

@@ -6,13 +6,13 @@ from itertools import product
 
 import pytest
 
-from pyrepl3.endpoint.access import AccessRules, Head, Principal, Tokens, admit
+from pyrepl3.endpoint.access import AccessRules, Head, Principal, Tokens, admit, doubled
 from pyrepl3.endpoint.failures import (
     FORGIVEN_EVERY_S,
     PEERS_REMEMBERED,
     FailureLimits,
 )
-from pyrepl3.errors import ForbiddenOrigin, MisdirectedHost, PyreplError, Unauthorized
+from pyrepl3.errors import BadMessage, ForbiddenOrigin, MisdirectedHost, PyreplError, Unauthorized
 
 ADA = Principal(name="ada")
 EVE = Principal(name="eve", role="admin")
@@ -117,6 +117,16 @@ def test_a_page_served_over_tls_is_of_the_same_origin_over_tls() -> None:
         )
         == ADA
     )
+
+
+def test_of_two_headers_that_decide_neither_counts_and_others_may_be_there_twice() -> None:
+    assert doubled(["host", "authorization", "cookie", "cookie", "origin"]) is None
+    for name in ("authorization", "origin"):
+        found = doubled([name, "host", name])
+        assert found == name
+        for host, expected_error in (("localhost", BadMessage), ("evil.example", MisdirectedHost)):
+            head = Head(host=host, origin=None, authorization="Bearer right", doubled=found)
+            assert came_to(head) is expected_error
 
 
 def test_who_is_refused_is_told_nothing_of_what_would_do() -> None:

@@ -18,7 +18,7 @@ from pyrepl3.endpoint.web_socket import FRAGMENTS, MESSAGE_BYTES
 from pyrepl3.serving import Served
 
 from ..raw_websocket import answer, frame, upgrade
-from ..websocket_driver import MSGPACK, Client, connect, serve
+from ..websocket_driver import MSGPACK, TOKEN, Client, connect, serve
 
 
 @pytest.fixture
@@ -257,6 +257,24 @@ async def test_who_may_not_come_in_is_refused_before_the_upgrade(
 
     assert (got, body["code"]) == (status, code)
     assert body["status"] == status
+
+
+@pytest.mark.parametrize("path", ["/v1/ws", "/v1/sessions", "/healthz", "/"])
+@pytest.mark.parametrize("name", ["Authorization", "Origin"])
+async def test_of_two_headers_that_decide_neither_counts(
+    name: str, path: str, served: Served
+) -> None:
+    """Row 59."""
+    origin = f"http://{served.host}:{served.port}"
+    twice = upgrade(served, origin=origin, path=path)
+    value = f"Bearer {TOKEN}" if name == "Authorization" else origin
+    twice = twice.replace(b"\r\n\r\n", f"\r\n{name.lower()}: {value}\r\n\r\n".encode())
+
+    got, _, body = (await answer(served, twice)).partition(b"\r\n\r\n")
+
+    assert got.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["code"] == "BAD_MESSAGE"
+    assert name in json.loads(body)["why"]
 
 
 async def test_a_stranger_is_told_how_to_authorize_and_after_many_attempts_to_wait(
