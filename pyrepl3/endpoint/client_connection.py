@@ -92,7 +92,7 @@ class ClientConnection:
                     self.principal,
                     self.host,
                     welcome=self._welcome,
-                    attach=lambda opened, since: self._attach(opened, since, requests, nursery),
+                    attach=lambda opened, since: self._attach(opened, since, nursery),
                     detach=self._detach,
                 )
                 try:
@@ -221,29 +221,25 @@ class ClientConnection:
 
     # --- events ---------------------------------------------------------------------------------
 
-    def _attach(
-        self, opened: Opened, since: int, requests: ClientRequests, nursery: trio.Nursery
-    ) -> None:
+    def _attach(self, opened: Opened, since: int, nursery: trio.Nursery) -> None:
         attachment = self._attachments.get(opened.session)
         if attachment is not None and not attachment.is_over:
             attachment.reach_back(since)
             return
         attachment = Attachment(opened, since, self._send_entry, self._send_gap)
         self._attachments[opened.session] = attachment
-        nursery.start_soon(self._follow, attachment, requests)
+        nursery.start_soon(self._follow, attachment)
 
     def _detach(self, session: str) -> None:
         attachment = self._forget(session)
         if attachment is not None:
             attachment.scope.cancel()
 
-    async def _follow(self, attachment: Attachment, requests: ClientRequests) -> None:
+    async def _follow(self, attachment: Attachment) -> None:
         await attachment.run()
         session = attachment.opened.session
-        if self._attachments.get(session) is attachment:
-            # Not detached, so the session has ended: its host may forget it.
+        if self._attachments.get(session) is attachment:  # not detached: the session has ended
             self._forget(session)
-            requests.forget(session)
 
     def _forget(self, session: str) -> Attachment | None:
         attachment = self._attachments.pop(session, None)

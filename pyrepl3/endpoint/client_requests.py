@@ -59,7 +59,8 @@ class ClientRequests:
     attach: Callable[[Opened, int], None]
     detach: Callable[[str], None]
     _known: dict[str, Opened] = attrs.field(factory=dict, init=False)
-    """Sessions that were asked for, by what they were called."""
+    """Sessions that were asked for, by what they were called, until they have ended: their names
+    may be another's then, and their host may forget them."""
 
     async def begin(self, request: wire.Request) -> Finish:
         """The first part of a request, other than `execute`; what it returns is the second.
@@ -78,12 +79,6 @@ class ClientRequests:
             return self._hello(request)
         return _pong
 
-    def forget(self, session: str) -> None:
-        """That session has ended, and may be forgotten by its host."""
-        self._known = {
-            name: opened for name, opened in self._known.items() if opened.session != session
-        }
-
     # --- sessions -------------------------------------------------------------------------------
 
     async def _open(self, request: wire.OpenSession) -> Fields:
@@ -93,7 +88,7 @@ class ClientRequests:
                 self.principal.name, request, reply, at_most=self.principal.max_sessions
             ),
         )
-        self._known[opened.session] = opened
+        self._remember(opened.session, opened)
         self.attach(opened, 0)
         return {"type": "session_opened", **opened_fields(opened, request.name)}
 
@@ -125,13 +120,19 @@ class ClientRequests:
     async def _session(self, session: str) -> Opened:
         """Raises SessionNotFound."""
         known = self._known.get(session)
-        if known is not None:
+        if known is not None and not known.journal.is_closed:
             return known
         opened: Opened = await ask(
             self.host, lambda reply: Find(self.principal.name, session, reply)
         )
-        self._known[session] = opened
+        self._remember(session, opened)
         return opened
+
+    def _remember(self, name: str, opened: Opened) -> None:
+        self._known = {
+            known: each for known, each in self._known.items() if not each.journal.is_closed
+        }
+        self._known[name] = opened
 
     # --- what is asked of one session -----------------------------------------------------------
 

@@ -57,6 +57,11 @@ class Journal:
         """The number of the first event that can still be had."""
         return self._state.oldest_seq
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether its last event has been told: its session is over."""
+        return self._closed
+
     # --- writing --------------------------------------------------------------------------------
 
     def append(self, make_body: Callable[[int], bytes], *, can_wait: bool = False) -> Entry:
