@@ -98,8 +98,10 @@ class ClientRequests:
         # What is still to come, somebody cannot have: it is of another session, or of no one's.
         since = min(journal.last_seq if request.since is None else request.since, journal.last_seq)
 
+        # In its turn, so that a `detach` behind it ends it.
+        self.attach(opened, since)
+
         async def finish() -> Fields:
-            self.attach(opened, since)
             return {
                 "type": "attached",
                 "session": opened.session,

@@ -114,3 +114,14 @@ async def test_sessions_that_have_ended_are_not_remembered() -> None:
             await world.detached()
 
         assert len(world.requests._known) <= 1
+
+
+async def test_who_attaches_and_detaches_at_once_is_detached() -> None:
+    async with a_world() as world:
+        world.open("first", NAME)
+        attached = await world.requests.begin(wire.Attach(id=1, session=NAME))
+        detached = await world.requests.begin(wire.Detach(id=2, session=NAME))
+
+        assert (await detached())["type"] == "detached"
+        assert (await attached())["type"] == "attached"
+        assert world.done == [("attach", "first"), ("detach", "first")]
