@@ -255,6 +255,7 @@ class ClientConnection:
         self._outbox.post(frame, can_wait=entry.can_wait)
 
     async def _send_gap(self, session: str, gap: Stretch) -> None:
+        await self._outbox.wait_room()
         self._post(
             {
                 "type": "gap",

@@ -51,9 +51,10 @@ class Outbox:
             self._urgent.set()
 
     async def wait_room(self) -> None:
-        """Until little waits. A checkpoint only where it does not."""
+        """Until little waits. Lets others run only where it does not; cancelled in any case."""
         while self._waiting_bytes >= WRITE_BYTES:
             await self._wait_written()
+        await trio.lowlevel.checkpoint_if_cancelled()  # who has detached is not to be told more
 
     async def wait_sent(self) -> None:
         """Until all that was posted is sent, or nothing is any more."""

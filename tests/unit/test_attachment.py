@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 
 import attrs
@@ -15,6 +16,7 @@ from actors import Address, Inbox, open_mailbox
 from actors.testing import cancel_at_each_checkpoint
 from pyrepl3.config import JournalConfig
 from pyrepl3.endpoint.attachment import Attachment
+from pyrepl3.endpoint.outbox import Outbox
 from pyrepl3.hosting.hosting_messages import Attached, Detached, HostedMessage, Opened
 from pyrepl3.journal.journal import Journal
 from pyrepl3.journal.journal_state import Entry, Stretch
@@ -112,6 +114,35 @@ async def test_earlier_events_that_are_asked_for_at_the_end_are_sent_before_it()
             reader.attachment.reach_back(0)
 
     assert reader.entries == [3, 1, 2]
+
+
+async def test_who_has_detached_is_sent_nothing_more_though_there_is_room_for_it() -> None:
+    written: list[str | bytes] = []
+
+    async def write(frames: Sequence[str | bytes]) -> None:
+        await trio.lowlevel.checkpoint()
+        written.extend(frames)
+
+    outbox = Outbox(write, 30.0)
+    with open_journals(ROOMY) as journals:
+        journal = journals.open()
+        reader = reader_of(journal, 0)
+
+        async def send_entry(entry: Entry) -> None:
+            await outbox.wait_room()
+            outbox.post(entry.body)
+
+        reader.attachment.send_entry = send_entry
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.run)
+            nursery.start_soon(reader.attachment.run)
+            await wait_all_tasks_blocked()
+            await tell(journal, 1)  # which wakes it
+            reader.attachment.scope.cancel()
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+
+    assert written == []
 
 
 STEPS = st.lists(
