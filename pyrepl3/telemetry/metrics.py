@@ -23,6 +23,8 @@ from pyrepl3.telemetry.observing import Happening, Outcome
 
 OUTCOMES: tuple[Outcome, ...] = ("ok", "error", "interrupted", "timeout", "died", "refused")
 STANDINGS = ("closed", "died", "expired")
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Of HTTP; any other word is told as ``other``: a client may make one up for each request."""
 
 RUN_BUCKETS_S = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -232,7 +234,8 @@ class _Clients:
             self._slow.inc()
 
     def _answer(self, happening: observing.RequestAnswered) -> None:
-        child = self._answered.labels(happening.method, happening.route, str(happening.status))
+        method = happening.method if happening.method in METHODS else "other"
+        child = self._answered.labels(method, happening.route, str(happening.status))
         child.observe(happening.duration_s)
 
 

@@ -139,6 +139,20 @@ def test_clients_are_counted() -> None:
     assert value(metrics, "pyrepl3_http_request_duration_seconds_count", *labels) == 1.0
 
 
+def test_methods_that_clients_make_up_are_counted_as_one() -> None:
+    metrics = made()
+    for number in range(100):
+        metrics.notice(
+            observing.RequestAnswered(
+                method=f"MADE-UP-{number}", route="", status=405, duration_s=0.1
+            )
+        )
+
+    page = metrics.render().body.decode()
+    assert value(metrics, "pyrepl3_http_request_duration_seconds_count", "other", "", "405") == 100
+    assert "MADE-UP" not in page
+
+
 def test_a_scrape_reads_the_service_as_it_is_then() -> None:
     service = Service()
     metrics = Metrics(service.read, ["python", "other"])
