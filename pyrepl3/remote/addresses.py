@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
@@ -53,20 +53,38 @@ def find_address(url: str | None) -> ServiceAddress:
     """
     if url is None:
         url = os.environ.get(URL_VARIABLE) or DEFAULT_URL
-    try:
-        parts = urlsplit(url)
-        scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-        port = parts.port
-    except ValueError as error:
-        raise _no_url(str(error)) from None
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+    if any(sign in url for sign in "@?#"):
         # Not shown: it may be a secret.
         raise _no_url("it has more than scheme, host, port and path")
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise _no_url(str(error)) from None
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
     if scheme not in ("http", "https") or not parts.hostname:
         raise _no_url(f"{url!r} has no http or https, or no host")
     known: Literal["http", "https"] = "https" if scheme == "https" else "http"
     prefix = parts.path.rstrip("/").removesuffix(PATH)
-    return ServiceAddress(known, parts.hostname, port or PORTS[known], prefix)
+    if not _is_sendable(prefix) or not parts.hostname.isprintable() or " " in parts.hostname:
+        raise _no_url("its host or its path has signs that none can have: write them as %20")
+    return ServiceAddress(known, parts.hostname, _port_of(parts, PORTS[known]), prefix)
+
+
+def _port_of(parts: SplitResult, usual: int) -> int:
+    """Raises ConfigInvalid."""
+    try:
+        port = usual if parts.port is None else parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        # Not shown: it may be a password, with the host forgotten.
+        raise _no_url("its port is no number from 1 to 65535")
+    return port
+
+
+def _is_sendable(word: str) -> bool:
+    """Whether it can stand in the first line of a request."""
+    return word.isascii() and word.isprintable() and " " not in word
 
 
 def find_token(token: str | None, token_file: str | os.PathLike[str] | None) -> str:
@@ -95,7 +113,7 @@ def default_token_file() -> Path:
 def _checked(token: str, named: str) -> str:
     if not token:
         raise _no_token(named, "it is empty")
-    if not token.isascii() or not token.isprintable() or " " in token:
+    if not _is_sendable(token):
         raise _no_token(named, "it is not one token: a word of ASCII")
     return token
 
