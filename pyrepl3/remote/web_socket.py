@@ -42,6 +42,8 @@ REFUSAL_BYTES = 64 * 2**10
 
 FOR_GOOD = (1002, 1003, 1007, 1009)
 """Close codes of a service that does not take what it was sent, and would not take it again."""
+IS_AWAY = (502, 503, 504)
+"""What a proxy answers while there is no service behind it."""
 
 
 class Disconnected(Exception):
@@ -68,7 +70,8 @@ class WebSocket:
     """The end of the connection, which came right behind the last messages."""
 
     async def shake_hands(self, address: ServiceAddress, token: str) -> None:
-        """Ask for the upgrade. Raises PyreplError with what it was refused for, Disconnected."""
+        """Ask for the upgrade. Raises PyreplError with what the service refused it for, and
+        Disconnected."""
         request = Request(
             host=address.authority,
             target=address.target,
@@ -79,7 +82,12 @@ class WebSocket:
         refusal: int | None = None
         body = b""
         while True:
-            events = self._events(await self._read())
+            try:
+                events = self._events(await self._read())
+            except Disconnected:
+                if refusal is None:
+                    raise
+                raise _refused(refusal, body) from None  # it was cut, or goes on to the end
             for number, event in enumerate(events, start=1):
                 if isinstance(event, AcceptConnection):
                     # The welcome may have come in the same piece.
@@ -161,8 +169,10 @@ class WebSocket:
     async def _write(self, data: bytes) -> None:
         try:
             await self._stream.send(data)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             raise Disconnected("the connection was lost") from error
+        except ssl.SSLError as error:
+            raise Disconnected(f"TLS failed: {error.reason or error}") from error
 
 
 @asynccontextmanager
@@ -204,6 +214,8 @@ async def _connect(address: ServiceAddress, context: ssl.SSLContext | None) -> B
         raise Disconnected(f"TLS failed: {error.reason or error}") from error
     except OSError as error:
         raise Disconnected(_reason(error)) from error
+    except (anyio.EndOfStream, anyio.BrokenResourceError) as error:
+        raise Disconnected("the connection was lost in the TLS handshake") from error
 
 
 def _reason(error: OSError) -> str:
@@ -233,11 +245,14 @@ def _decoded(body: bytes) -> dict[str, Any]:
     return message
 
 
-def _refused(status: int, body: bytes) -> PyreplError:
+def _refused(status: int, body: bytes) -> PyreplError | Disconnected:
+    """What the service says of it; or that it was none, but a proxy before it, perhaps."""
     try:
         fields = json.loads(body)
     except ValueError:
         fields = None
-    if not isinstance(fields, dict):
-        fields = {"title": "this is no PyREPL3 service", "status": status}
-    return as_error(fields)
+    if isinstance(fields, dict) and isinstance(fields.get("code"), str):
+        return as_error(fields)
+    return Disconnected(
+        f"this is no PyREPL3 service: status {status}", is_for_good=status not in IS_AWAY
+    )
