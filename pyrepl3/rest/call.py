@@ -7,6 +7,7 @@ on JSON. Must not know any route.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import aclosing
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
@@ -69,10 +70,11 @@ class Call(Request[Principal, None, State]):
         """Its body. Raises BadMessage, MessageTooLarge."""
         self.check_length(BODY_BYTES)
         data = bytearray()
-        async for chunk in self.stream():
-            data += chunk
-            if len(data) > BODY_BYTES:
-                raise too_large(BODY_BYTES)
+        async with aclosing(self.stream()) as chunks:
+            async for chunk in chunks:
+                data += chunk
+                if len(data) > BODY_BYTES:
+                    raise too_large(BODY_BYTES)
         message = {} if may_be_empty and not data else decode_json(bytes(data))
         return cast(T, bodies.read(message, kind))
 

@@ -27,7 +27,7 @@ def refused(request: Request[Any, Any, Any], error: PyreplError) -> Response[Any
 def not_taken(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """What the framework does not let through: no such route, method or parameter."""
     status = error.status_code
-    headers = dict(error.headers or {})
+    headers = {name.title(): value for name, value in (error.headers or {}).items()}
     if status == HTTPStatus.NOT_FOUND:
         path = request.scope["path"][:200]
         return _response(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -89,10 +90,11 @@ async def write_file(
     request.check_length(most)
     upload = await in_thread(files.begin_upload, opened.directory, path)
     try:
-        async for chunk in request.stream():
-            if upload.size_bytes + len(chunk) > most:
-                raise too_large(most)
-            await in_thread(upload.write, chunk)
+        async with aclosing(request.stream()) as chunks:
+            async for chunk in chunks:
+                if upload.size_bytes + len(chunk) > most:
+                    raise too_large(most)
+                await in_thread(upload.write, chunk)
         if expected is not None and upload.sha256 != expected:
             raise BadMessage(
                 what="the file was not written",
