@@ -93,6 +93,7 @@ async def raw(served: Served, method: str, path: str, *headers: str, body: bytes
     lines = [
         f"{method} {path} HTTP/1.1",
         f"Host: {served.host}",
+        "Connection: close",
         f"Authorization: Bearer {TOKEN}",
         *headers,
     ]
