@@ -29,6 +29,8 @@ from pyrepl3.telemetry.notes import bound
 from pyrepl3.telemetry.observing import Observers, RequestAnswered
 
 OPEN_PATHS = service_routes.OPEN_PATHS
+DESCRIBED_AT = "/_openapi"
+"""Where the framework has its own pages with its own description, which nobody is given."""
 
 
 def make_application(service: Service) -> Application:
@@ -36,6 +38,8 @@ def make_application(service: Service) -> Application:
     application = cast(Application, litestar_of(service))
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith(DESCRIBED_AT):
+            scope = {**scope, "path": "/nothing"}
         if scope["method"] == "OPTIONS":
             await _tell_methods(application, scope, receive, send)
         elif scope["method"] == "HEAD":  # whoever sends it leaves the body out
@@ -119,7 +123,7 @@ def litestar_of(service: Service) -> Litestar:
         openapi_config=OpenAPIConfig(
             title="PyREPL3",
             version=__version__,
-            path="/_openapi",
+            path=DESCRIBED_AT,
             render_plugins=(),
             operation_id_creator=lambda handler, method, path: handler.handler_name,
         ),

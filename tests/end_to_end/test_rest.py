@@ -575,7 +575,13 @@ async def test_a_method_that_is_not_there_is_told_which_are(
     assert wrong.headers["allow"] == options.headers["allow"] == allowed
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v2/sessions", "/v1/ws", "/v1/sessions/a/b/c"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/v1", "/v2/sessions", "/v1/ws", "/v1/sessions/a/b/c"),
+        *("/_openapi", "/_openapi/openapi.json", "/schema"),
+    ],
+)
 async def test_a_path_that_is_not_there_is_told_so(rest: Rest, path: str) -> None:
     problem(await rest.http.get(path), 404, "NOT_FOUND")
 
