@@ -14,11 +14,13 @@ import attrs
 from pyrepl3.cli.remote_arguments import (
     CONNECTS,
     Connect,
+    Copy,
     RemoteCommand,
     ShowConsole,
     ShowSessionHelp,
     parse_connect,
     parse_console,
+    parse_copy,
     parse_exec,
     parse_session,
 )
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from pyrepl3.telemetry.logs import LogFormat, LogLevel
 
 STANDARD_INPUT = "-"
-COMMANDS = ("run", "serve", "session", "exec", "console", "doctor", "spec", "help")
+COMMANDS = ("run", "serve", "session", "exec", "cp", "console", "doctor", "spec", "help")
 RECORD = "--record-trace"
 SERVE = "pyrepl3 serve [--host HOST] [--port PORT] [--token-file FILE]; --help shows all"
 SPEC_CHECK = "pyrepl3 spec check TRACE... [--json] [--min-coverage PERCENT] [--keep DIR]"
@@ -138,6 +140,7 @@ Command = (
     | RemoteCommand
     | ShowConsole
     | Connect
+    | Copy
     | ShowSessionHelp
     | Doctor
     | ShowSpecHelp
@@ -194,6 +197,8 @@ def _command(words: list[str]) -> Command:
         return parse_exec(rest)
     if first == "console":
         return parse_console(rest)
+    if first == "cp":
+        return parse_copy(rest)
     if first == "doctor":
         return _doctor(rest)
     if first == "spec":

@@ -83,6 +83,10 @@ def _serve(command: arguments.Command) -> int:
 
             gc.enable()
             return show(command)
+        case remote_arguments.Copy():
+            from pyrepl3.cli.copying import run as copy
+
+            return copy(command)
         case remote_arguments.Remote():
             from pyrepl3.cli.remote_commands import run as run_remotely
 

@@ -1,4 +1,4 @@
-"""The command line of what speaks to a running service: `pyrepl3 session …`, `exec …`, `console`.
+"""The command line of what speaks to a service: `session …`, `exec …`, `cp …`, `console`.
 
 Pure. Must not know what becomes of it.
 """
@@ -19,6 +19,8 @@ SESSION = (
 EXEC = "pyrepl3 exec SESSION -c CODE"
 CONSOLE = "pyrepl3 console [--open]"
 CONNECT = "pyrepl3 --connect URL [--session NAME] [--token-file FILE]"
+COPY = "pyrepl3 cp FILE SESSION:PATH, or pyrepl3 cp SESSION:PATH FILE"
+STANDARD_STREAM = "-"
 ACTIONS = ("create", "ls", "info", "attach", "logs", "interrupt", "close")
 
 
@@ -107,6 +109,22 @@ class Connect(Remote):
     """``--connect URL``: a prompt. ``session_named``: by its id or name; None: a new one."""
 
     session_named: str | None = None
+
+
+@attrs.frozen
+class Place:
+    """A file: of this machine, or of a session. `-`: a standard stream."""
+
+    session: str | None
+    path: str
+
+
+@attrs.frozen(kw_only=True)
+class Copy(Remote):
+    """``cp SRC DST``; one of them is in a session."""
+
+    source: Place
+    target: Place
 
 
 RemoteCommand = (
@@ -211,6 +229,33 @@ def parse_console(words: Sequence[str]) -> ShowConsole | ShowSessionHelp:
     if names:
         raise UsageError(f"console does not know {names[0]!r}", CONSOLE)
     return ShowConsole(**options)
+
+
+def parse_copy(words: Sequence[str]) -> Copy | ShowSessionHelp:
+    """What follows ``cp``. Raises UsageError."""
+    options, names = _options(words, Copy, "cp", COPY)
+    if options is None:
+        return ShowSessionHelp()
+    if len(names) != 2:
+        raise UsageError("cp needs a source and a target", COPY)
+    source, target = map(_place, names)
+    if (source.session is None) == (target.session is None):
+        number = "neither" if source.session is None else "each"
+        raise UsageError(f"cp copies into or out of a session, and {number} is in one", COPY)
+    if source.session is not None and source.path.strip("/") == "":
+        raise UsageError("cp needs to know which file", COPY)
+    is_nameless = not target.path or target.path.endswith("/")
+    if source == Place(None, STANDARD_STREAM) and is_nameless:
+        raise UsageError("cp needs a name for the standard input", COPY)
+    return Copy(source=source, target=target, **options)
+
+
+def _place(word: str) -> Place:
+    """As scp has it: what is before a colon is no directory."""
+    session, colon, path = word.partition(":")
+    if not colon or not session or "/" in session:
+        return Place(None, word)
+    return Place(session, path)
 
 
 def _options(

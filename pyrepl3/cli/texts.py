@@ -12,6 +12,7 @@ Usage:
   pyrepl3 session ACTION           create, ls, info, attach, logs, interrupt, close sessions of a
                                    service
   pyrepl3 exec SESSION -c CODE     run code in one of them; session --help tells all
+  pyrepl3 cp FILE SESSION:PATH     copy a file into its directory; the other way round out of it
   pyrepl3 console [--open]         a link to the service's page, for a browser
   pyrepl3 --connect URL [--session NAME]
                                    a prompt in a session of a service; session --help tells all
@@ -117,6 +118,10 @@ Usage:
   pyrepl3 exec SESSION -c CODE         run code in it: shows what is printed, then the value
   pyrepl3 exec SESSION - < FILE        run the standard input
 
+  pyrepl3 cp FILE SESSION:PATH         copy a file into the directory that it was started in
+  pyrepl3 cp SESSION:PATH FILE         and out of it; - is the standard input, or output. A file is
+                                       there when it is whole, and its checksum is compared
+
   pyrepl3 console [--open]             a link that signs a browser in to the service's page, once
                                        and within 5 minutes; --open opens it
 
@@ -144,8 +149,8 @@ Try:
   pyrepl3 session close mine
 
 Exit status of exec and of the prompt: python's; of attach 0, or 130 after Ctrl-C twice. Otherwise
-0; 1 where the service refused, or cannot be reached; 2 for a command line that cannot be
-understood.
+0; 1 where the service refused, or cannot be reached, or a file cannot be read or written; 2 for a
+command line that cannot be understood; 130 after Ctrl-C.
 """
 
 SPEC_HELP = """\

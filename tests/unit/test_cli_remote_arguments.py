@@ -7,7 +7,9 @@ import pytest
 from pyrepl3.cli.arguments import Command, parse
 from pyrepl3.cli.remote_arguments import (
     Connect,
+    Copy,
     Exec,
+    Place,
     SessionAttach,
     SessionClose,
     SessionCreate,
@@ -49,6 +51,13 @@ from pyrepl3.cli.usage import UsageError
         ("exec s -c 1+1", Exec(session="s", code="1+1")),
         ("exec s -", Exec(session="s", code=None)),
         ("exec --connect=u s -c -h", Exec(session="s", code="-h", url="u")),
+        ("cp --help", ShowSessionHelp()),
+        ("cp a s:b", Copy(source=Place(None, "a"), target=Place("s", "b"))),
+        ("cp s:a/b .", Copy(source=Place("s", "a/b"), target=Place(None, "."))),
+        ("cp a s:", Copy(source=Place(None, "a"), target=Place("s", ""))),
+        ("cp ./a:b s:c:d", Copy(source=Place(None, "./a:b"), target=Place("s", "c:d"))),
+        ("cp - s:a --connect u", Copy(source=Place(None, "-"), target=Place("s", "a"), url="u")),
+        ("cp s:a -", Copy(source=Place("s", "a"), target=Place(None, "-"))),
     ],
 )
 def test_words_are_understood(words: str, expected: Command) -> None:
@@ -82,6 +91,17 @@ def test_words_are_understood(words: str, expected: Command) -> None:
         ("exec a -c", "-c needs the code to run"),
         ("exec a -c 1 b", "-c needs the code to run"),
         ("exec a --fast -c 1", "exec does not know --fast"),
+        ("cp", "cp needs a source and a target"),
+        ("cp a", "cp needs a source and a target"),
+        ("cp a s:b c", "cp needs a source and a target"),
+        ("cp a b", "neither is in one"),
+        ("cp s:a t:b", "each is in one"),
+        ("cp :a b", "neither is in one"),
+        ("cp s: b", "cp needs to know which file"),
+        ("cp s:/ b", "cp needs to know which file"),
+        ("cp - s:", "cp needs a name for the standard input"),
+        ("cp - s:a/", "cp needs a name for the standard input"),
+        ("cp -r a s:b", "cp does not know -r"),
     ],
 )
 def test_what_is_not_understood_says_how_it_could_be(words: str, what: str) -> None:
