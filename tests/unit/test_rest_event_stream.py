@@ -103,7 +103,10 @@ async def test_ndjson_is_a_line_for_each() -> None:
 
 
 async def test_the_head_is_sent_before_there_is_an_event(autojump_clock: MockClock) -> None:
-    sent = await told(NDJSON, lambda tell: trio.sleep(3))
+    async def wait(tell: Tell) -> None:
+        await trio.sleep(3)
+
+    sent = await told(NDJSON, wait)
 
     assert [at for at, _ in sent] == [0, 0, 3]
 
