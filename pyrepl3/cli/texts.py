@@ -51,7 +51,8 @@ signal N ended the script.
 """
 
 SERVE_HELP = """\
-Lets clients open sessions and run code in them over a WebSocket, at ws://127.0.0.1:8765/v1/ws.
+Lets clients open sessions and run code in them: over a WebSocket, at ws://127.0.0.1:8765/v1/ws, or
+over HTTP, as http://127.0.0.1:8765/docs shows.
 
 Usage:
   pyrepl3 serve [OPTION...]
