@@ -7,6 +7,7 @@ be idle, how much is read ahead. Must not know what is asked for, nor ASGI.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 
@@ -294,13 +295,24 @@ class HttpConnection:
         """Let the client read: closing while something of it is unread takes the answer back."""
         with trio.move_on_after(LINGER_S):
             try:
-                if isinstance(self.stream, trio.abc.HalfCloseableStream):
-                    await self.stream.send_eof()
+                transport = await self._say_end()
                 left_bytes = LINGER_BYTES
-                while left_bytes > 0 and (data := await self.stream.receive_some(READ_BYTES)):
+                while left_bytes > 0 and (data := await transport.receive_some(READ_BYTES)):
                     left_bytes -= len(data)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
+
+    async def _say_end(self) -> trio.abc.Stream:
+        """Nothing more comes; what there is to read from then on. TLS has a word of its own for it,
+        without which a client that reads to the end does not know that it has all."""
+        stream = self.stream
+        if isinstance(stream, trio.SSLStream):
+            with suppress(trio.BrokenResourceError):  # said; its client sends on, or has gone
+                await stream.unwrap()
+            stream = stream.transport_stream
+        if isinstance(stream, trio.abc.HalfCloseableStream):
+            await stream.send_eof()
+        return stream
 
 
 def _head(event: h11.Request) -> RequestHead:

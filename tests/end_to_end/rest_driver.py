@@ -1,4 +1,4 @@
-"""Drives REST as any client would: over httpx, which knows nothing of ours."""
+"""Drives REST as any client would: over httpx2, which knows nothing of ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
-import httpx
+import httpx2
 import trio
 
 import pyrepl3
@@ -52,7 +52,7 @@ async def serve(
 class Rest:
     """One client's requests."""
 
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
 
     async def open(self, folder: object = None, **fields: Any) -> str:
         """A new session's id."""
@@ -82,7 +82,7 @@ class Rest:
 @asynccontextmanager
 async def client(served: Served, token: str | None = TOKEN, **options: Any) -> AsyncIterator[Rest]:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(
+    async with httpx2.AsyncClient(
         base_url=served.url, headers=headers, timeout=LIMIT_S, **options
     ) as http:
         yield Rest(http)
@@ -111,7 +111,7 @@ async def raw(served: Served, method: str, path: str, *headers: str, body: bytes
     return answer
 
 
-def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+def problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
     """Its fields, which are all there."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"

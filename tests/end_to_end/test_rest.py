@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
+import httpx2
 import psutil
 import pytest
 import trio
@@ -630,7 +630,7 @@ async def test_it_is_usable_behind_a_proxy_that_leaves_its_prefix_or_takes_it_of
 async def test_draining_answers_what_runs_and_takes_nothing_more(served: Served) -> None:
     async with client(served) as rest, client(served) as idle:
         session = await idle.open()
-        ends: list[httpx.Response] = []
+        ends: list[httpx2.Response] = []
         async with trio.open_nursery() as nursery:
 
             async def run() -> None:
@@ -643,7 +643,7 @@ async def test_draining_answers_what_runs_and_takes_nothing_more(served: Served)
 
         assert ends[0].json()["value"] == "done"
         assert ends[0].headers["connection"] == "close"
-        with pytest.raises(httpx.ConnectError):
+        with pytest.raises(httpx2.ConnectError):
             await rest.http.get("/v1/sessions")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import httpx
+import httpx2
 import pytest
 
 from .command_driver import LIMIT_S, environment
@@ -30,7 +30,7 @@ CURL = [
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[httpx.AsyncClient]:
+async def http() -> AsyncIterator[httpx2.AsyncClient]:
     async with serve() as served, client(served) as rest:
         yield rest.http
 
@@ -68,16 +68,16 @@ class Asked:
 class Player:
     """Sends what stands there, and holds the answers to what is under it."""
 
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
     names: dict[str, str]
 
-    async def ask(self, line: str) -> httpx.Response:
+    async def ask(self, line: str) -> httpx2.Response:
         asked = Asked.of(self._named(line))
         return await self.http.request(
             asked.method, asked.url, headers=asked.headers, content=asked.body
         )
 
-    def hold(self, answer: httpx.Response, promised: list[str]) -> None:
+    def hold(self, answer: httpx2.Response, promised: list[str]) -> None:
         status, _, first = promised[0].partition(" ")
         assert answer.status_code == int(status), answer.text
         bodies = [json.loads(line) for line in answer.text.splitlines()]
@@ -105,7 +105,7 @@ class Player:
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS)
 async def test_a_conversation_goes_as_it_stands_there(
-    conversation: str, http: httpx.AsyncClient, tmp_path: Path
+    conversation: str, http: httpx2.AsyncClient, tmp_path: Path
 ) -> None:
     player = Player(http, {"FOLDER": str(tmp_path)})
     exchanges = re.split(r"^\$ ", conversation, flags=re.MULTILINE)[1:]

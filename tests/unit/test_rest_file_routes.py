@@ -1,4 +1,4 @@
-"""Unit tests: the routes of files, cancelled anywhere, leave no descriptor and no half of a file."""
+"""Unit tests: requests for files, cancelled anywhere, leave no descriptor and no half of a file."""
 
 from __future__ import annotations
 
