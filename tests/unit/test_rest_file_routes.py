@@ -19,6 +19,7 @@ from pyrepl3.endpoint.asgi import Application
 from pyrepl3.hosting.hosting_messages import Find, HostMessage, Opened
 from pyrepl3.rest.application import make_application
 from pyrepl3.rest.call import Service
+from pyrepl3.telemetry.observing import Observers
 
 DATA = os.urandom(700_000)
 
@@ -45,7 +46,8 @@ async def application(folder: Path) -> AsyncIterator[Application]:
             assert isinstance(message, Find)
             message.reply.answer(opened)
 
-    service = Service(pyrepl3.Config(), address, cast(Any, None))
+    nobody = cast(Any, None)
+    service = Service(pyrepl3.Config(), address, nobody, nobody, nobody, Observers())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(host)
         yield make_application(service)
