@@ -23,7 +23,8 @@ DETACH_S = 5.0
 class Attachment:
     """From an event on, until it is detached or the session's journal has ended.
 
-    What a client asks for later on that lies before that event is sent too, each event once.
+    What a client asks for later on that lies before that event is sent too, each event once. One
+    that ``is_held`` counts with the session, and sends nothing until `reach_back` says from where.
     """
 
     opened: Opened
@@ -41,28 +42,39 @@ class Attachment:
     _waits: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     """Of the wait for what comes next."""
     _is_counted: bool = attrs.field(default=False, init=False)
+    is_held: bool = False
     may_end: bool = False
     """Whether ``scope`` is cancelled where all has been sent that was asked for: then its client
     has not left, as far as the session is concerned."""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     is_over: bool = attrs.field(default=False, init=False)
     """Whether it sends nothing any more: whoever wants earlier events needs another one."""
+    told: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set when the session has been told of it, or will not be."""
+    _begun: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     async def run(self) -> None:
         """Send what comes, until there is nothing more to come."""
         with self.scope:
             try:
                 await self._attach()
+                self.told.set()
+                if self.is_held:
+                    await self._begun.wait()
                 while await self._send_next():
                     pass
             finally:
                 self.is_over = True
+                self.told.set()
                 if self._is_counted:
                     await self._detach()  # noqa: ASYNC102  # shielded and bounded inside
 
     def reach_back(self, since: int) -> None:
         """Send the events from behind ``since`` on too, but for those that it sends anyway."""
-        if since < self._wanted:
+        if self.is_held:
+            self.is_held, self.since, self._begin, self._wanted = False, since, since, since
+            self._begun.set()
+        elif since < self._wanted:
             self._wanted = since
             self._waits.cancel()
 
@@ -105,7 +117,8 @@ class Attachment:
     async def _detach(self) -> None:
         with trio.CancelScope(deadline=trio.current_time() + DETACH_S, shield=True):
             try:
-                has_left = not (self.may_end and self.scope.cancel_called)
+                may_end = self.may_end or self.is_held
+                has_left = not (may_end and self.scope.cancel_called)
                 await self.opened.address.send(Detached(has_left=has_left))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return

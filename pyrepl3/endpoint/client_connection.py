@@ -94,6 +94,8 @@ class ClientConnection:
                     welcome=self._welcome,
                     attach=lambda opened, since: self._attach(opened, since, nursery),
                     detach=self._detach,
+                    join=lambda opened: self._join(opened, nursery),
+                    leave=self._leave,
                 )
                 try:
                     await self._converse(requests, nursery)
@@ -225,9 +227,23 @@ class ClientConnection:
         attachment = self._attachments.get(opened.session)
         if attachment is not None and not attachment.is_over:
             attachment.reach_back(since)
-            return
-        attachment = Attachment(opened, since, self._send_entry, self._send_gap)
-        self._attachments[opened.session] = attachment
+        else:
+            self._start(Attachment(opened, since, self._send_entry, self._send_gap), nursery)
+
+    async def _join(self, opened: Opened, nursery: trio.Nursery) -> None:
+        attachment = self._attachments.get(opened.session)
+        if attachment is None or attachment.is_over:
+            attachment = Attachment(opened, 0, self._send_entry, self._send_gap, is_held=True)
+            self._start(attachment, nursery)
+        await attachment.told.wait()
+
+    def _leave(self, session: str) -> None:
+        attachment = self._attachments.get(session)
+        if attachment is not None and attachment.is_held:
+            self._detach(session)
+
+    def _start(self, attachment: Attachment, nursery: trio.Nursery) -> None:
+        self._attachments[attachment.opened.session] = attachment
         nursery.start_soon(self._follow, attachment)
 
     def _detach(self, session: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from actors import Address, Answer, Outcome, Reply, ask, reply_to
+from actors import Address, Answer, Gone, Outcome, Reply, ask, reply_to
 from pyrepl3.client.editing import Completeness, Completion, Inspection
 from pyrepl3.endpoint.access import Principal
 from pyrepl3.errors import PyreplError, UnsupportedVersion
@@ -51,13 +51,16 @@ Finish = Callable[[], Awaitable[Fields]]
 @attrs.define(eq=False)
 class ClientRequests:
     """Those of one client. ``attach`` has a session's events sent to it from behind a number on,
-    but for those that are sent already; ``detach`` ends that."""
+    but for those that are sent already; ``detach`` ends that. ``join`` only counts the client among
+    those that are attached, unless it is one, and ``leave`` ends it where that is all."""
 
     principal: Principal
     host: Address[HostMessage]
     welcome: Callable[[], Fields]
     attach: Callable[[Opened, int], None]
     detach: Callable[[str], None]
+    join: Callable[[Opened], Awaitable[None]]
+    leave: Callable[[str], None]
     _known: dict[str, Opened] = attrs.field(factory=dict, init=False)
     """Sessions that were asked for, by what they were called, until they have ended: their names
     may be another's then, and their host may forget them."""
@@ -147,6 +150,8 @@ class ClientRequests:
         `Finish` does. Raises PyreplError, or Gone, where there is no session to ask.
         """
         opened = await self._session(request.session)
+        # Before its code is there: whoever leaves the session meanwhile is not the last one.
+        await self.join(opened)
 
         def on_answer(outcome: Outcome[Accepted]) -> None:
             tell(partial(self._accepted, opened, outcome))
@@ -158,7 +163,11 @@ class ClientRequests:
             reply.fail(error)
 
     def _accepted(self, opened: Opened, outcome: Outcome[Accepted]) -> Fields:
-        accepted = outcome.unwrap()
+        try:
+            accepted = outcome.unwrap()
+        except (PyreplError, Gone):
+            self.leave(opened.session)
+            raise
         self.attach(opened, accepted.since)
         return {
             "type": "accepted",

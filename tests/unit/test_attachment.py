@@ -215,3 +215,44 @@ async def test_who_detached_was_counted_once_at_whatever_moment_it_was_cancelled
             assert readers[-1].attachment.is_over or not counted
 
     assert readers[-1].entries == [3, 1, 2]
+
+
+async def test_one_that_is_held_counts_at_once_and_sends_from_where_it_is_told() -> None:
+    with open_journals(ROOMY) as journals:
+        journal = journals.open()
+        await tell(journal, 3)
+        readers: list[Reader] = []
+
+        async def follow() -> None:
+            reader = reader_of(journal, 0)
+            reader.attachment.is_held = True
+            readers.append(reader)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(reader.attachment.run)
+                await reader.attachment.told.wait()
+                assert reader.inbox.receive_nowait() == Attached()
+                await wait_all_tasks_blocked()
+                assert reader.entries == []
+                reader.attachment.reach_back(2)
+                await wait_all_tasks_blocked()
+                reader.attachment.reach_back(1)
+                await wait_all_tasks_blocked()
+                reader.attachment.scope.cancel()
+
+        async for _ in cancel_at_each_checkpoint(follow):
+            assert readers[-1].attachment.told.is_set() or not readers[-1].attachment.is_over
+
+    assert readers[-1].entries == [3, 2]
+
+
+async def test_one_that_was_only_held_has_not_left_when_it_ends() -> None:
+    with open_journals(ROOMY) as journals:
+        reader = reader_of(journals.open(), 0)
+        reader.attachment.is_held = True
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reader.attachment.run)
+            await reader.attachment.told.wait()
+            reader.attachment.scope.cancel()
+
+    assert reader.inbox.receive_nowait() == Attached()
+    assert reader.inbox.receive_nowait() == Detached(has_left=False)

@@ -65,6 +65,10 @@ class World:
         return str((await finish())["session"])
 
 
+async def _join(opened: Opened) -> None:
+    await trio.lowlevel.checkpoint()
+
+
 @asynccontextmanager
 async def a_world() -> AsyncIterator[World]:
     address: Address[HostMessage]
@@ -76,6 +80,8 @@ async def a_world() -> AsyncIterator[World]:
             welcome=dict,
             attach=lambda opened, since: world.done.append(("attach", opened.session)),
             detach=lambda session: world.done.append(("detach", session)),
+            join=_join,
+            leave=lambda session: world.done.append(("leave", session)),
         )
         world = World(journals, requests)
         async with trio.open_nursery() as nursery:
