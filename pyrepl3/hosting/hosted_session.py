@@ -398,6 +398,8 @@ class HostedSession:
 
     def ended(self) -> None:
         """Its process and its executions have ended: the last event, and nothing after it."""
+        for record in self._executions.under_way:  # cut off: the disk took too long, say
+            self._note(record, refusals.outcome_unknown(record.execution), None)
         if self.standing == "died":
             self._append({"type": "session_died", "cause": self.cause, "state": "lost"})
         else:

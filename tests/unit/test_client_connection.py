@@ -223,3 +223,21 @@ async def test_code_attaches_its_client_from_its_own_first_event_on() -> None:
         await wait_all_tasks_blocked()
 
         assert [message.get("seq") for message in other.told] == [None, None, 2, None, 1]
+
+
+async def test_what_is_still_under_way_when_nobody_waits_for_it_any_more_has_its_outcome() -> None:
+    async with a_world() as world:
+        client = world.connect()
+        await client.ask("execute", session="s", execution="e", code="1")
+        async with trio.open_nursery() as work:
+            work.start_soon(world.hosted.run, work)
+            await wait_all_tasks_blocked()
+            world.hosted._end("closed")
+            await wait_all_tasks_blocked()
+            work.cancel_scope.cancel()  # as the host does after its time for outcomes
+        world.hosted.ended()
+        await wait_all_tasks_blocked()
+
+        told = [message for message in client.told if "seq" in message]
+        assert [message["type"] for message in told] == ["error", "session_closed"]
+        assert (told[0]["execution"], told[0]["state"]) == ("e", "unknown")
