@@ -22,7 +22,7 @@ from pyrepl3.endpoint.attachment import Attachment
 from pyrepl3.endpoint.client_requests import VERSION, ClientRequests, Fields, Finish
 from pyrepl3.endpoint.outbox import Outbox
 from pyrepl3.endpoint.problems import error_fields
-from pyrepl3.endpoint.web_socket import MESSAGE_BYTES, Closed, send_frames
+from pyrepl3.endpoint.web_socket import MESSAGE_BYTES, Closed, drop, send_frames
 from pyrepl3.errors import BadMessage, PyreplError
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.hosting_messages import HostMessage, Opened
@@ -143,6 +143,9 @@ class ClientConnection:
 
     async def close(self, code: int, reason: str) -> None:
         """Say goodbye, if the client listens."""
+        if self._outbox.is_torn:
+            await drop(self.socket)
+            return
         with trio.move_on_after(CLOSE_S):
             await self.socket.aclose(code, reason)
 

@@ -20,6 +20,9 @@ WRITE_BYTES = 64 * 2**10
 PATIENCE_S = 0.0005
 """How long a message that can wait does so for the next one: what runs quickly has ended by then,
 and nobody notices it otherwise."""
+FINISH_S = 1.0
+"""For a write that is under way when it is too slow, or nothing is to be written any more: behind
+half a message nothing can be said, not even why the connection ends."""
 
 
 @attrs.define(eq=False)
@@ -36,6 +39,9 @@ class Outbox:
     """Set by the next write, and made anew by whoever waits for it then."""
     _is_writing: bool = attrs.field(default=False, init=False)
     _is_closed: bool = attrs.field(default=False, init=False)
+    is_torn: bool = attrs.field(default=False, init=False)
+    """Whether a message was written in part, and the connection is good for nothing any more."""
+    _write_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
 
     def post(self, frame: Frame, *, can_wait: bool = False) -> None:
         """Have it sent, behind all others. Never waits: who posts much asks for room before.
@@ -77,19 +83,37 @@ class Outbox:
     async def run(self) -> None:
         """Write until cancelled.
 
-        Raises TooSlowError where the client does not take it, and what ``write`` raises.
+        Raises, in a group, TooSlowError where the client does not take it, and what ``write``
+        raises.
         """
-        while True:
-            await self._something.wait()
-            if not self._urgent.is_set():
-                with trio.move_on_after(PATIENCE_S):
-                    await self._urgent.wait()
-            frames = self._take()
-            self._is_writing = True
-            with trio.fail_after(self.slow_client_s):
-                await self.write(frames)
-            self._is_writing = False
-            self._written.set()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._hasten)
+            while True:
+                await self._something.wait()
+                if not self._urgent.is_set():
+                    with trio.move_on_after(PATIENCE_S):
+                        await self._urgent.wait()
+                await self._write(self._take())
+
+    async def _write(self, frames: Sequence[Frame]) -> None:
+        self._is_writing = True
+        late_at = trio.current_time() + self.slow_client_s
+        with trio.CancelScope(shield=True, deadline=late_at + FINISH_S) as self._write_scope:
+            await self.write(frames)
+        self.is_torn = self._write_scope.cancelled_caught
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if trio.current_time() >= late_at:
+            raise trio.TooSlowError
+        self._is_writing = False
+        self._written.set()
+
+    async def _hasten(self) -> None:
+        """When all is cancelled, so is what is being written, a moment later."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            soon = trio.current_time() + FINISH_S
+            self._write_scope.deadline = min(self._write_scope.deadline, soon)
 
     def _take(self) -> list[Frame]:
         """The frames of the next write."""

@@ -122,5 +122,11 @@ async def send_frames(socket: WebSocketConnection, frames: Sequence[str | bytes]
         lock.release()
 
 
+async def drop(socket: WebSocketConnection) -> None:
+    """End it without a word."""
+    socket._reader_running = False
+    await trio.aclose_forcefully(socket._stream)
+
+
 def _event(frame: str | bytes) -> Event:
     return BytesMessage(data=frame) if isinstance(frame, bytes) else TextMessage(data=frame)

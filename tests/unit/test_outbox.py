@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from actors.testing import cancel_at_each_checkpoint
-from pyrepl3.endpoint.outbox import PATIENCE_S, WRITE_BYTES, Frame, Outbox
+from pyrepl3.endpoint.outbox import FINISH_S, PATIENCE_S, WRITE_BYTES, Frame, Outbox
 
 SLOW_CLIENT_S = 30.0
 
@@ -123,10 +123,49 @@ async def test_a_client_that_takes_nothing_for_too_long_is_told_of(
     began = trio.current_time()
     outbox.post(b"x")
 
-    with pytest.raises(trio.TooSlowError):
+    with pytest.RaisesGroup(trio.TooSlowError):
         await outbox.run()
 
-    assert trio.current_time() == began + SLOW_CLIENT_S
+    assert trio.current_time() == began + SLOW_CLIENT_S + FINISH_S
+    assert outbox.is_torn
+
+
+async def test_a_client_that_takes_it_a_little_too_late_is_told_of_behind_whole_messages(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = Client(is_full=True)
+    outbox = Outbox(client.write, SLOW_CLIENT_S)
+    outbox.post(b"x")
+
+    with pytest.RaisesGroup(trio.TooSlowError, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.run)
+            await trio.sleep(SLOW_CLIENT_S + FINISH_S / 2)
+            client.has_room.set()
+
+    assert client.writes == [[b"x"]]
+    assert not outbox.is_torn
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_what_is_being_written_when_it_ends_is_written_whole_if_that_is_soon(
+    is_taken: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    client = Client(is_full=True)
+    outbox = Outbox(client.write, SLOW_CLIENT_S)
+    outbox.post(b"x")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.run)
+        await trio.testing.wait_all_tasks_blocked()
+        outbox.post(b"y")
+        ended = trio.current_time()
+        nursery.cancel_scope.cancel()
+        if is_taken:
+            client.has_room.set()
+
+    assert client.writes == ([[b"x"]] if is_taken else [])
+    assert outbox.is_torn is not is_taken
+    assert trio.current_time() == (ended if is_taken else ended + FINISH_S)
 
 
 async def test_who_waits_is_let_go_when_nothing_is_sent_any_more(

@@ -198,6 +198,55 @@ async def test_a_slow_reader_is_left_and_slows_nobody() -> None:
     assert infos[0]["attached"] == 1  # ours
 
 
+@pytest.mark.parametrize("pause_s", [1.6, 2.2, 3.5])
+async def test_nothing_is_told_in_the_middle_of_a_message_that_was_not_taken(
+    pause_s: float,
+) -> None:
+    """Row 57. The closing frame comes behind whole messages, or not at all."""
+    code = "for _ in range(300): print('x' * 65_000)"
+    asked = (
+        {"type": "open_session", "id": 1, "name": "mine"},
+        {"type": "execute", "id": 2, "session": "mine", "execution": "e", "code": code},
+    )
+    async with serve(slow_client_s=1.0) as (_, served), connect(served) as other:
+        stream = await trio.open_tcp_stream(served.host, served.port)
+        async with stream:
+            await stream.send_all(upgrade(served))
+            received = bytes(await stream.receive_some())
+            await stream.send_all(frame(1, json.dumps(asked[0]).encode()))
+            while not (await other.ask("list_sessions"))["sessions"]:
+                await trio.sleep(0.01)
+            await stream.send_all(frame(1, json.dumps(asked[1]).encode()))
+            await trio.sleep(pause_s)
+            with suppress(trio.BrokenResourceError), trio.fail_after(10):
+                async for data in stream:
+                    received += data
+
+    frames, rest = whole_frames(received.partition(b"\r\n\r\n")[2])
+    assert b"SLOW_CLIENT" not in rest
+    for opcode, payload in frames:
+        if opcode == 1:
+            assert isinstance(json.loads(payload), dict)
+        else:
+            assert (opcode, payload[2:]) == (8, b"SLOW_CLIENT")
+
+
+def whole_frames(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
+    """Those that the service sent, as opcodes and payloads, and what is left of the last one."""
+    frames: list[tuple[int, bytes]] = []
+    while len(data) >= 2:
+        begin, size = 2, data[1]
+        if size == 126:
+            begin, size = 4, int.from_bytes(data[2:4], "big")
+        elif size == 127:
+            begin, size = 10, int.from_bytes(data[2:10], "big")
+        if len(data) < begin + size:
+            break
+        frames.append((data[0] & 0x0F, data[begin : begin + size]))
+        data = data[begin + size :]
+    return frames, data
+
+
 async def stop_reading(client: Client) -> None:
     """Its task stops at a message that nobody takes from it."""
     await trio.testing.wait_all_tasks_blocked()
