@@ -1,25 +1,25 @@
 """The client for scripts and notebooks: the same sessions, without `async`.
 
-Owns the thread in which the real client runs. Must not know what it does there.
+Owns the calls, which wait; the real client runs in another thread. Must not know what it does
+there.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+import anyio.to_thread
 
 from pyrepl3.client.editing import Completeness, Completion, Inspection
 from pyrepl3.client.execution import Execution
 from pyrepl3.events import InterruptOutcome
 from pyrepl3.remote.client import Client
+from pyrepl3.remote.other_thread import OtherThread, start_thread
 from pyrepl3.remote.session import RemoteSession
-
-T = TypeVar("T")
 
 
 class SyncSession:
@@ -28,9 +28,9 @@ class SyncSession:
     Functions that `run` is given are called in another thread.
     """
 
-    def __init__(self, session: RemoteSession, portal: BlockingPortal) -> None:
+    def __init__(self, session: RemoteSession, thread: OtherThread) -> None:
         self._session = session
-        self._portal = portal
+        self._thread = thread
         self.id = session.id
         self.name = session.name
         self.template = session.template
@@ -42,31 +42,33 @@ class SyncSession:
     def run(self, code: str, **options: Any) -> Execution:
         """Run code and wait for its end, with the options of `RemoteSession.run`.
 
-        Ctrl-C interrupts the code and keeps the session.
+        Ctrl-C interrupts the code and keeps the session. ``on_input`` may take its time.
         """
-        return _waited(self._portal, partial(self._session.run, code, **options))
+        if (on_input := options.get("on_input")) is not None:
+            options["on_input"] = partial(_answer, on_input)
+        return self._thread.wait(partial(self._session.run, code, **options))
 
     def interrupt(
         self, execution: str | None = None, *, grace_s: float | None = None
     ) -> InterruptOutcome:
         """Interrupt what runs: from another thread, as `run` waits."""
-        return _waited(self._portal, partial(self._session.interrupt, execution, grace_s=grace_s))
+        return self._thread.wait(partial(self._session.interrupt, execution, grace_s=grace_s))
 
     def complete(self, code: str, cursor_pos: int | None = None) -> Completion:
         """What could stand at the cursor."""
-        return _waited(self._portal, partial(self._session.complete, code, cursor_pos))
+        return self._thread.wait(partial(self._session.complete, code, cursor_pos))
 
     def inspect(self, code: str, cursor_pos: int | None = None) -> Inspection:
         """What is known of the name at the cursor."""
-        return _waited(self._portal, partial(self._session.inspect, code, cursor_pos))
+        return self._thread.wait(partial(self._session.inspect, code, cursor_pos))
 
     def is_complete(self, code: str) -> Completeness:
         """Whether the code can run as it is."""
-        return _waited(self._portal, partial(self._session.is_complete, code))
+        return self._thread.wait(partial(self._session.is_complete, code))
 
     def close(self) -> None:
         """End it on the service."""
-        _waited(self._portal, self._session.close)
+        self._thread.wait(self._session.close)
 
 
 class SyncClient:
@@ -78,21 +80,25 @@ class SyncClient:
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._client = Client(*arguments, **options)
-        self._stack = ExitStack()
-        self._portal: BlockingPortal | None = None
+        self._thread: OtherThread | None = None
 
     def __repr__(self) -> str:
         return repr(self._client).replace("Client", "SyncClient", 1)
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self._portal = stack.enter_context(start_blocking_portal("asyncio"))
-            stack.enter_context(self._portal.wrap_async_context_manager(self._client))
-            self._stack = stack.pop_all()
+        thread = start_thread()
+        # Also where it is never left: at the end of the interpreter, or when nobody has it.
+        self._close = weakref.finalize(self, thread.close)
+        try:
+            thread.enter(self._client)
+        except BaseException:
+            self._close()
+            raise
+        self._thread = thread
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
+        self._close()
 
     @contextmanager
     def session(self, *arguments: Any, **options: Any) -> Iterator[SyncSession]:
@@ -114,28 +120,30 @@ class SyncClient:
 
     def list_sessions(self) -> list[Mapping[str, Any]]:
         """This principal's sessions."""
-        return _waited(self._there, self._client.list_sessions)
+        return self._there.wait(self._client.list_sessions)
 
     @contextmanager
     def _opened(
         self, open: Callable[..., Any], *args: Any, **options: Any
     ) -> Iterator[SyncSession]:
-        portal = self._there
-        with portal.wrap_async_context_manager(open(*args, **options)) as session:
-            yield SyncSession(session, portal)
+        thread = self._there
+        session, held = thread.enter(open(*args, **options))
+        try:
+            yield SyncSession(session, thread)
+        finally:
+            held.leave()
 
     @property
-    def _there(self) -> BlockingPortal:
-        if self._portal is None:
+    def _there(self) -> OtherThread:
+        if self._thread is None:
             raise RuntimeError("a SyncClient is connected in a `with` block")
-        return self._portal
+        return self._thread
 
 
-def _waited(portal: BlockingPortal, function: Callable[[], Awaitable[T]]) -> T:
-    """What it comes to, in the other thread. An interrupt of the wait is one of what it is for."""
-    future: Future[T] = portal.start_task_soon(function)
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
+async def _answer(on_input: Callable[[str], Any], prompt: str) -> str | None:
+    """In a thread of its own: it may wait for a person, and the connection does not."""
+    answer: Any = await anyio.to_thread.run_sync(partial(on_input, prompt), abandon_on_cancel=True)
+    if isinstance(answer, Awaitable):
+        answer = await answer
+    line: str | None = answer
+    return line

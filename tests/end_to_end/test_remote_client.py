@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -222,55 +219,3 @@ async def test_what_is_no_service_of_ours_is_told_as_such() -> None:
             async with pyrepl3.Client(f"http://127.0.0.1:{port}", TOKEN):
                 pytest.fail("it is one")
         nursery.cancel_scope.cancel()
-
-
-# --- without an event loop ----------------------------------------------------------------------
-
-
-def script(url: str) -> None:
-    """What a script or a notebook does."""
-    with pyrepl3.SyncClient(url, TOKEN) as client:
-        with client.open(name="mine") as session:
-            assert session.run("x = 6").error is None
-            assert session.is_complete("def f():").status == "incomplete"
-        with client.attach("mine") as session:
-            execution = session.run("print(input('who? ')); x * 7", on_input=lambda _: "Ada")
-            assert (execution.value, execution.logs.stdout) == (42, "Ada\n")
-            session.close()
-            with pytest.raises(pyrepl3.SessionLost):
-                session.run("x")
-        assert [each["standing"] for each in client.list_sessions()] == ["closed"]
-    with pytest.raises(RuntimeError):
-        client.list_sessions()
-
-
-async def test_a_script_uses_sessions_without_async(served: Served) -> None:
-    await trio.to_thread.run_sync(script, served.url)
-
-
-INTERRUPTED_SCRIPT = """
-import sys, pyrepl3
-with pyrepl3.SyncClient(sys.argv[1], sys.argv[2]) as client, client.session() as session:
-    session.run("kept = 1")
-    try:
-        session.run("print('up')\\nwhile True: pass", on_output=lambda _: print("up", flush=True))
-    except KeyboardInterrupt:
-        print("interrupted", session.run("kept").value, flush=True)
-"""
-
-
-async def test_ctrl_c_interrupts_the_code_of_a_script_and_keeps_its_session(served: Served) -> None:
-    with trio.fail_after(BOUND_S):
-        process = await trio.lowlevel.open_process(
-            [sys.executable, "-c", INTERRUPTED_SCRIPT, served.url, TOKEN], stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        said = b""
-        async with process.stdout:
-            async for data in process.stdout:
-                said += data
-                if said == b"up\n":
-                    process.send_signal(signal.SIGINT)
-        assert await process.wait() == 0
-
-    assert said == b"up\ninterrupted 1\n"
