@@ -23,6 +23,7 @@ from pyrepl3.remote.addresses import find_address, find_token
 from pyrepl3.remote.link import Inbox, Link
 from pyrepl3.remote.link_state import LAST, Message
 from pyrepl3.remote.session import OnEvent, RemoteSession, SessionFacts, finite
+from pyrepl3.remote.told_errors import as_error
 from pyrepl3.telemetry.traceparent import current_traceparent
 
 REQUEST_TIMEOUT_S = 60.0
@@ -192,8 +193,11 @@ class Client:
             if until is not None and until <= since:
                 return
             async for message in inbox:
+                if message["type"] == "refused":  # a new connection did not find it
+                    raise as_error(message)
                 yield message
-                if message.get("seq", message.get("to_seq", 0)) == until or message["type"] in LAST:
+                seq = message.get("seq", message.get("to_seq", 0))
+                if message["type"] in LAST or (until is not None and seq >= until):
                     return
             raise self._link.failure
         finally:
