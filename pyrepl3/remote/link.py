@@ -20,10 +20,18 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from pyrepl3.errors import PyreplError, ServiceUnreachable
 from pyrepl3.remote.addresses import ServiceAddress
+from pyrepl3.remote.answers import is_understood
 from pyrepl3.remote.connection import Connect, Connection
 from pyrepl3.remote.link_state import FOLLOWS, Answered, LinkState, Message, Told, ToSend
-from pyrepl3.remote.told_errors import as_error, not_heard, too_large, unreachable, unspoken
-from pyrepl3.remote.web_socket import Disconnected, open_web_socket
+from pyrepl3.remote.told_errors import (
+    as_error,
+    not_heard,
+    not_understood,
+    too_large,
+    unreachable,
+    unspoken,
+)
+from pyrepl3.remote.web_socket import Disconnected, first_of, open_web_socket
 from pyrepl3.wire.client_codec import encode_request
 
 VERSION = 1
@@ -78,7 +86,8 @@ class Link:
     """Whether there is a connection now."""
     _message_bytes: float = attrs.field(default=math.inf, init=False)
     """The largest message that the service takes."""
-    _lost_at: float | None = attrs.field(default=None, init=False)
+    _give_up_at: float = attrs.field(default=math.inf, init=False)
+    """Set while there is no connection that was there before."""
     _pause_s: float = attrs.field(default=FIRST_PAUSE_S, init=False)
     _failure: PyreplError | None = attrs.field(default=None, init=False)
 
@@ -109,7 +118,8 @@ class Link:
                         ):
                             raise self._given_up(error) from error
                         self._judge(error)
-                    await anyio.sleep(self._pause_s * random.uniform(0.5, 1.0))
+                    again_at = anyio.current_time() + self._pause_s * random.uniform(0.5, 1.0)
+                    await anyio.sleep_until(min(again_at, self._give_up_at))
                     self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         except PyreplError as error:
             self._fail(error)
@@ -200,10 +210,13 @@ class Link:
         assert waiter.message is not None
         if waiter.message["type"] == "refused":
             raise as_error(waiter.message)
+        if not is_understood(kind, waiter.message):
+            self._give_back(kind, waiter)
+            raise not_understood(f"an answer to {kind}", waiter.message["type"])
         return waiter.message, waiter.inbox
 
     def _give_back(self, kind: str, waiter: _Waiter) -> None:
-        """What came in the very moment in which who asked was cancelled."""
+        """What came for somebody who was cancelled in that very moment, or cannot use it."""
         if waiter.message is None or waiter.inbox is None:
             return
         session = waiter.message["session"]
@@ -227,18 +240,25 @@ class Link:
 
     async def _connect_once(self, started: Callable[[], None]) -> None:
         """One connection, until it is lost. Raises Disconnected, or what it was refused for."""
-        async with self.connect(
-            self.address, self.token, context=self.context, within_s=CONNECT_S
-        ) as connection:
-            self._was_let_in = True
-            with anyio.move_on_after(CONNECT_S) as scope:
-                messages = await connection.receive()
-            if scope.cancelled_caught:
-                raise Disconnected("it does not answer")
-            self._welcome(messages.pop(0))
-            self._lost_at, self._pause_s = None, FIRST_PAUSE_S
-            started()
-            await self._talk(connection, messages)
+        with anyio.CancelScope(deadline=self._give_up_at) as scope:
+            async with self.connect(
+                self.address, self.token, context=self.context, within_s=CONNECT_S
+            ) as connection:
+                self._was_let_in = True
+                messages = await self._first_messages(connection)
+                self._welcome(messages.pop(0))
+                self._give_up_at, self._pause_s = math.inf, FIRST_PAUSE_S
+                scope.deadline = math.inf
+                started()
+                await self._talk(connection, messages)
+        if scope.cancelled_caught:
+            raise Disconnected("it does not answer")
+
+    async def _first_messages(self, connection: Connection) -> list[dict[str, Any]]:
+        """Raises Disconnected."""
+        with anyio.move_on_after(CONNECT_S):
+            return await connection.receive()
+        raise Disconnected("it does not answer")
 
     def _welcome(self, message: Message) -> None:
         """Raises Disconnected, UnsupportedVersion."""
@@ -254,10 +274,10 @@ class Link:
     def _judge(self, error: Disconnected | PyreplError) -> None:
         """Go on, after a connection was lost or not made. Raises PyreplError: there is no use."""
         now = anyio.current_time()
-        if self._lost_at is None:
-            self._lost_at = now
+        if self._give_up_at == math.inf:
+            self._give_up_at = now + self.reconnect_timeout_s
         hopeless = error.is_for_good if isinstance(error, Disconnected) else not error.retryable
-        if hopeless or now - self._lost_at >= self.reconnect_timeout_s:
+        if hopeless or now >= self._give_up_at:
             raise self._given_up(error) from error
 
     def _given_up(self, error: Disconnected | PyreplError) -> PyreplError:
@@ -286,7 +306,7 @@ class Link:
                 group.start_soon(self._watch)
                 await self._read(connection, messages)
         except* Disconnected as lost:
-            raise _first(lost) from None
+            raise first_of(lost) from None
         finally:
             self.is_connected = False
             self._change.set()
@@ -365,7 +385,8 @@ class Link:
         if self._failure is None:
             self._failure = error
         for waiter in self._waiters.values():
-            waiter.error = self._failure
+            if not waiter.event.is_set():  # what has come counts
+                waiter.error = self._failure
             waiter.event.set()
         for inboxes in self._inboxes.values():
             for sender in inboxes.values():
@@ -378,11 +399,3 @@ class Link:
         return self._failure or ServiceUnreachable(
             what="the session's events end here", why="it was let go of", how="Attach again"
         )
-
-
-def _first(group: BaseExceptionGroup[Disconnected]) -> Disconnected:
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    assert isinstance(found, Disconnected)
-    return found

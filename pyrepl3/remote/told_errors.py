@@ -65,6 +65,15 @@ def too_large(kind: str, size_bytes: int, limit_bytes: int) -> PyreplError:
     )
 
 
+def not_understood(what: str, kind: object) -> InternalError:
+    """The service sent what is not as docs/protocol.md has it."""
+    return InternalError(
+        what=f"{what} could not be understood",
+        why=f"the service sent one of the type {kind!r} that is not as it has to be",
+        how="Use a client and a service of the same version",
+    )
+
+
 def unspoken(version: object, spoken: int) -> UnsupportedVersion:
     """The service speaks another version of the protocol."""
     return UnsupportedVersion(

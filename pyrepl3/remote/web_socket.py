@@ -57,6 +57,15 @@ class Disconnected(Exception):
         self.is_for_good = is_for_good
 
 
+def first_of(group: BaseExceptionGroup[Disconnected]) -> Disconnected:
+    """One of them: several tasks notice the same end."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, Disconnected)
+    return found
+
+
 @attrs.define(eq=False)
 class WebSocket:
     """Made by `open_web_socket`. One task may receive, any may send."""

@@ -92,13 +92,18 @@ class MemoryService:
     first: Mapping[str, Any] | None = attrs.field(factory=lambda: dict(WELCOME))
     """What it begins with; None: it is cut before it does."""
     refusal: PyreplError | None = None
+    is_silent: bool = False
+    """Whether an attempt comes to nothing, for as long as it may take."""
     attempts: int = 0
     _connections: list[MemoryConnection] = attrs.field(factory=list)
     _arrival: trio.Condition = attrs.field(factory=trio.Condition)
 
     @asynccontextmanager
-    async def connect(self, *_: Any, **__: Any) -> AsyncIterator[MemoryConnection]:
+    async def connect(self, *_: Any, within_s: float, **__: Any) -> AsyncIterator[MemoryConnection]:
         self.attempts += 1
+        if self.is_silent:
+            await trio.sleep(within_s)
+            raise Disconnected("it does not answer")
         await trio.lowlevel.checkpoint()
         if self.refusal is not None:
             raise self.refusal

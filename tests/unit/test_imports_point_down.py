@@ -35,6 +35,7 @@ PURE = [
     "pyrepl3/pool/pool_state.py",
     "pyrepl3/pool/pool_statistics.py",
     "pyrepl3/pool/refusals.py",
+    "pyrepl3/remote/answers.py",
     "pyrepl3/remote/link_state.py",
     "pyrepl3/remote/told_errors.py",
     "pyrepl3/rest/bodies.py",

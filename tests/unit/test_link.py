@@ -97,6 +97,20 @@ async def test_a_service_that_stays_out_of_reach_is_told_in_time_however_it_is_s
     assert 20.0 <= trio.current_time() - lost_at < 23.0
 
 
+async def test_a_service_that_answers_nothing_at_all_is_given_up_in_time(
+    service: MemoryService, autojump_clock: trio.abc.Clock
+) -> None:
+    """An attempt may take long, and gets no longer than there is."""
+    async with run_link(service, reconnect_timeout_s=3.0) as link:
+        service.is_silent = True
+        await (await service.connection(1)).lose()
+        lost_at = trio.current_time()
+        with pytest.raises(pyrepl3.ServiceUnreachable):
+            await link.ask("ping", {})
+
+    assert trio.current_time() - lost_at == pytest.approx(3.0)
+
+
 async def test_a_service_of_another_version_is_told_as_such(
     service: MemoryService, autojump_clock: trio.abc.Clock
 ) -> None:
@@ -119,6 +133,33 @@ async def test_a_message_that_is_none_costs_the_connection_and_not_the_client(
         asked = await first.hear("ping")
         await first.answer(asked, "attached")  # without its session
         await (await service.connection(2)).hear_and_answer("ping", "pong")
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ("open_session", {"type": "pong"}),
+        ("list_sessions", {"type": "sessions"}),
+        ("list_sessions", {"type": "sessions", "sessions": None}),
+        ("get_execution", {"type": "execution", "state": "ended"}),
+        ("interrupt", {"type": "interrupted"}),
+        ("complete", {"type": "completed", "matches": []}),
+    ],
+)
+async def test_an_answer_that_is_not_as_it_has_to_be_is_told_to_who_asked(
+    asked: str, answer: dict[str, Any], service: MemoryService, link: Link
+) -> None:
+    """A client that took it would fail somewhere, with an error of nobody's."""
+    async with trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with pytest.raises(pyrepl3.InternalError, match="could not be understood"):
+                await link.ask(asked, {})
+
+        nursery.start_soon(ask)
+        connection = await service.connection(1)
+        message = await connection.hear(asked)
+        await connection.tell({**answer, "reply_to": message["id"]})
 
 
 # --- who follows --------------------------------------------------------------------------------
@@ -176,6 +217,28 @@ async def test_an_interrupt_that_may_have_been_heard_is_not_sent_for_what_runs_b
         second = await service.connection(2)
 
     assert second.asked == []
+
+
+async def test_an_answer_that_has_come_counts_though_the_link_ends_before_it_is_taken(
+    service: MemoryService, link: Link
+) -> None:
+    """Of a session that was opened nobody would know otherwise, and it would go on."""
+    answers: list[Any] = []
+
+    async def open_session() -> None:
+        answers.append(await link.follow("open_session", {"name": "a"}))
+
+    connection = await service.connection(1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(open_session)
+        asked = await connection.hear("open_session")
+        link._take({"type": "session_opened", "reply_to": asked["id"], "session": "s"})
+        link._fail(pyrepl3.ServiceUnreachable(what="it", why="is", how="gone"))
+
+    [(answer, inbox)] = answers
+    inbox.close()
+
+    assert answer["session"] == "s"
 
 
 # --- leaving ------------------------------------------------------------------------------------
