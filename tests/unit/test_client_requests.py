@@ -49,7 +49,7 @@ class World:
         self.sessions[name] = opened
         return opened
 
-    async def serve(self, inbox: Inbox[HostMessage]) -> None:
+    async def answer_all(self, inbox: Inbox[HostMessage]) -> None:
         async for message in inbox:
             assert isinstance(message, Find)
             self.finds += 1
@@ -85,7 +85,7 @@ async def a_world() -> AsyncIterator[World]:
         )
         world = World(journals, requests)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(world.serve, inbox)
+            nursery.start_soon(world.answer_all, inbox)
             yield world
             nursery.cancel_scope.cancel()
 

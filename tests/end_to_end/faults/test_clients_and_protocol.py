@@ -214,7 +214,9 @@ async def test_nothing_is_told_in_the_middle_of_a_message_that_was_not_taken(
             await stream.send_all(upgrade(served))
             received = bytes(await stream.receive_some())
             await stream.send_all(frame(1, json.dumps(asked[0]).encode()))
-            while not (await other.ask("list_sessions"))["sessions"]:
+            while True:
+                if (await other.ask("list_sessions"))["sessions"]:
+                    break
                 await trio.sleep(0.01)
             await stream.send_all(frame(1, json.dumps(asked[1]).encode()))
             await trio.sleep(pause_s)
