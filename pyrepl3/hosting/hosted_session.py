@@ -6,11 +6,10 @@ takes longer has a task of its own. Must not know connections: they read the jou
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 import trio
@@ -39,6 +38,7 @@ from pyrepl3.hosting.hosting_messages import (
     Standing,
     Submit,
 )
+from pyrepl3.hosting.inputs import Inputs
 from pyrepl3.journal.journal import Journal
 from pyrepl3.messages import EventReceiver, Refused
 from pyrepl3.telemetry.notes import bound
@@ -48,13 +48,8 @@ from pyrepl3.wire import client_requests as wire
 from pyrepl3.wire.client_codec import encode_msgpack
 from pyrepl3.wire.client_events import as_map
 
-T = TypeVar("T")
-
 HOSTED_MAILBOX = 16
 """Room for what one connection sends at once; beyond it the connection waits."""
-INPUTS_REMEMBERED = 1000
-"""Requests for input that wait, and as many answered ones, of which a second answer is told that it
-is one."""
 
 
 @attrs.define(eq=False)
@@ -80,10 +75,7 @@ class HostedSession:
     cause: str = attrs.field(default="", init=False)
     """Why its process ended, if it did by itself."""
     _executions: Executions = attrs.field(factory=Executions, init=False)
-    _inputs: dict[str, InputRequested] = attrs.field(factory=dict, init=False)
-    """Those that wait for their answer."""
-    _answered: dict[str, bytes] = attrs.field(factory=dict, init=False)
-    """Those that have it, the oldest first, and what tells it from another one."""
+    _inputs: Inputs = attrs.field(factory=Inputs, init=False)
     _all_ended: trio.Event = attrs.field(init=False)
     """Set when all executions that were accepted up to now have their outcome in the journal."""
     _attached: int = attrs.field(default=0, init=False)
@@ -249,15 +241,14 @@ class HostedSession:
 
     async def _respond(self, message: Respond) -> None:
         with message.reply as reply:
-            asked = self._inputs.get(message.input)
-            digest = _digest_of(message.data)
+            number, line = message.input, message.data
+            asked = self._inputs.waiting(number)
             try:
                 if asked is not None:
-                    await asked.respond(message.data)
-                    self._inputs.pop(message.input, None)
-                    _remember(self._answered, message.input, digest)
-                elif not message.again or self._answered.get(message.input) != digest:
-                    raise refusals.no_input(message.input, answered=message.input in self._answered)
+                    await asked.respond(line)
+                    self._inputs.took(number, line)
+                elif not (message.again and self._inputs.was_given(number, line)):
+                    raise refusals.no_input(number, answered=self._inputs.is_answered(number))
             except PyreplError as error:
                 reply.fail(error)
             else:
@@ -360,13 +351,11 @@ class HostedSession:
         if isinstance(event, Started):
             record.started = True
         elif isinstance(event, InputRequested):
-            _remember(self._inputs, event.input, event)
+            self._inputs.ask(event)
         elif isinstance(event, Result | Error):
             self._executions.end(record, seq=seq)
             self._executions.forget_before(self.journal.oldest_seq)
-            # Nobody waits for those any more: their execution was interrupted, say.
-            for number in [n for n, e in self._inputs.items() if e.execution == record.execution]:
-                del self._inputs[number]
+            self._inputs.execution_ended(record.execution)
             self._rest()
             self._close_if_drained()
 
@@ -453,14 +442,3 @@ class HostedSession:
             last_seq=self.journal.last_seq,
             metadata=self.request.metadata,
         )
-
-
-def _remember(inputs: dict[str, T], number: str, what: T) -> None:
-    """One more, and the oldest no longer where there are very many."""
-    inputs[number] = what
-    if len(inputs) > INPUTS_REMEMBERED:
-        del inputs[next(iter(inputs))]
-
-
-def _digest_of(line: str | None) -> bytes:
-    return hashlib.blake2b(repr(line).encode("utf-8", "surrogatepass"), digest_size=16).digest()

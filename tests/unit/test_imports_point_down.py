@@ -27,6 +27,7 @@ PURE = [
     "pyrepl3/errors.py",
     "pyrepl3/events.py",
     "pyrepl3/hosting/executions.py",
+    "pyrepl3/hosting/inputs.py",
     "pyrepl3/hosting/refusals.py",
     "pyrepl3/journal/journal_state.py",
     "pyrepl3/pool/breaker.py",
