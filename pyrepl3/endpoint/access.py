@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal
@@ -31,6 +32,9 @@ pages cannot read."""
 
 ONCE = frozenset({"authorization", "origin"})
 """Headers that a request has once: of two, a proxy in front may have looked at the other one."""
+
+_BRACKETED = re.compile(r"\[[0-9a-f:.]+\](:[0-9]*)?", re.ASCII | re.IGNORECASE)
+"""An address of IPv6, and nothing before or behind it, which `urlsplit` would pass over."""
 
 Role = Literal["user", "admin"]
 
@@ -149,7 +153,7 @@ def check_site(head: Head, rules: AccessRules) -> None:
 
 def _host_name(host: str | None) -> str | None:
     """The name in a Host header, without the port; None where it has no such form."""
-    if not host:
+    if not host or ("[" in host and not _BRACKETED.fullmatch(host)):
         return None
     try:
         parts = urlsplit(f"//{host}")

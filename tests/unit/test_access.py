@@ -40,6 +40,9 @@ HOSTS = {
     "localhost:99999": False,
     "localhost:0": False,
     "[::1": False,
+    "evil.example[::1]:8765": False,
+    "[::1]evil.example:8765": False,
+    "[::1].evil.example": False,
     "127.1": False,
     "localhost ": False,
 }
