@@ -77,8 +77,8 @@ class Link:
     _inboxes: dict[str, dict[Inbox, MemoryObjectSendStream[Message]]] = attrs.field(
         factory=dict, init=False
     )
-    _heard_at: float = attrs.field(default=-math.inf, init=False)
     """Of each session everybody here who follows it."""
+    _heard_at: float = attrs.field(default=-math.inf, init=False)
     _scope: anyio.CancelScope | None = attrs.field(default=None, init=False)
     _was_let_in: bool = attrs.field(default=False, init=False)
     """Whether there was a connection ever: a service that is there may be waited for."""
@@ -263,8 +263,7 @@ class Link:
     def _welcome(self, message: Message) -> None:
         """Raises Disconnected, UnsupportedVersion."""
         if message["type"] != "welcome":
-            why = f"it began with {message['type']!r}, and with no welcome"
-            raise Disconnected(why, is_for_good=True)
+            raise Disconnected(f"it began with {message['type']!r}", is_for_good=True)
         if message.get("version") != VERSION:
             raise unspoken(message.get("version"), VERSION)
         limits = message.get("limits")
