@@ -20,10 +20,11 @@ from pyrepl3.cli import remote_arguments as asked
 from pyrepl3.cli.conversation import Conversation
 from pyrepl3.cli.descriptors import STDOUT
 from pyrepl3.cli.endings import describe_death, is_death, status_of
+from pyrepl3.cli.programs import ProgramUnreadable, from_standard_input
 from pyrepl3.cli.scripts import PlainDisplays
 from pyrepl3.cli.statuses import FAILED, INTERRUPTED
 from pyrepl3.config import DEFAULT_TEMPLATE
-from pyrepl3.errors import ExecutionNotFound, SessionLost, SessionNotFound
+from pyrepl3.errors import ExecutionNotFound, ServiceUnreachable, SessionLost, SessionNotFound
 from pyrepl3.events import Error, Result
 from pyrepl3.remote.client import Client
 from pyrepl3.remote.session import RemoteSession
@@ -31,7 +32,11 @@ from pyrepl3.remote.session import RemoteSession
 
 def run(command: asked.RemoteCommand) -> int:
     """Do it; the exit status. Raises PyreplError."""
-    return trio.run(_run, command)
+    try:
+        return trio.run(_run, command)
+    except ProgramUnreadable as error:
+        descriptors.say(error.message + "\n")
+        return error.status
 
 
 async def _run(command: asked.RemoteCommand) -> int:
@@ -59,7 +64,7 @@ async def _run(command: asked.RemoteCommand) -> int:
             case asked.Exec():
                 code = command.code
                 if code is None:
-                    code = (await trio.to_thread.run_sync(descriptors.read_all)).decode()
+                    code = (await trio.to_thread.run_sync(from_standard_input, ("-",))).code
                 async with client.attach(command.session) as session:
                     return await _execute(session, code)
 
@@ -140,8 +145,8 @@ async def _execute(session: RemoteSession, code: str) -> int:
                 async for _ in numbers:
                     try:
                         await session.interrupt(events.execution)
-                    except (ExecutionNotFound, SessionLost):
-                        continue  # it has ended, which its last event says
+                    except (ExecutionNotFound, SessionLost, ServiceUnreachable):
+                        continue  # it has ended, or is out of reach, which its last event says
 
             nursery.start_soon(interrupt)
             ending = await Conversation(PlainDisplays()).follow(events)

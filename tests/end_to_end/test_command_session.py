@@ -60,6 +60,17 @@ def test_a_session_keeps_its_variables_between_commands(say: Say) -> None:
     assert b"code: SESSION_LOST" in lost.stderr
 
 
+def test_code_in_whatever_encoding_is_read_as_python_reads_it(say: Say) -> None:
+    say("session", "create", "--name", "mine")
+    latin = say("exec", "mine", "-", stdin=b"# coding: latin-1\nlen('\xe9\xe9')")
+    marked = say("exec", "mine", "-", stdin=b"\xef\xbb\xbf6 * 7")
+    none = say("exec", "mine", "-", stdin=b"'\xff'")
+
+    assert (latin.stdout, marked.stdout) == (b"2\n", b"42\n")
+    assert none.returncode == 1
+    assert b"\nSyntaxError: (unicode error) 'utf-8' codec can't decode" in none.stderr
+
+
 def test_sessions_are_listed_for_people_and_for_programs(say: Say) -> None:
     id = say("session", "create").stdout.decode().strip()
     say("session", "create", "--name=two", "--template", "python")
