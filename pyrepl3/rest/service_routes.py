@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -44,7 +45,7 @@ async def metrics(request: Call) -> Response[Any]:
     """All figures, for Prometheus; for admins, as they show what all others do."""
     _for_admins(request)
     page = request.service.metrics.render(request.headers.get("accept"))
-    return Response(page.body, media_type=page.content_type)
+    return _typed(page.body, page.content_type)
 
 
 @get("/openapi.json", include_in_schema=False)
@@ -72,9 +73,15 @@ def _for_admins(request: Call) -> None:
 
 def _told(answer: HealthAnswer) -> Response[Any]:
     headers = {"Retry-After": "1"} if answer.status == 503 else {}
-    return Response(
-        answer.body, status_code=answer.status, media_type=answer.content_type, headers=headers
-    )
+    return _typed(answer.body, answer.content_type, status=answer.status, headers=headers)
+
+
+def _typed(
+    body: bytes, content_type: str, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response[Any]:
+    """With exactly that type: the framework would put a charset behind any text."""
+    told = {"content-type": content_type, **(headers or {})}
+    return Response(body, status_code=status, headers=told)
 
 
 def _prefix(request: Call) -> str:

@@ -30,7 +30,7 @@ def client(served: Served, token: str | None = ADMIN) -> httpx2.AsyncClient:
 async def figures(http: httpx2.AsyncClient) -> dict[tuple[str, ...], float]:
     answer = await http.get("/metrics")
     assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     return {
         (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(answer.text)
@@ -51,6 +51,7 @@ async def test_whoever_asks_whether_it_lives_needs_no_token_and_is_told_no_more(
 
         assert (lives.status_code, lives.text) == (200, "ok\n")
         assert (ready.status_code, ready.text) == (200, "ok\n")
+        assert ready.headers["content-type"] == "text/plain; charset=utf-8"
         assert (await http.get("/healthz", headers={"Host": "evil.test"})).status_code == 421
 
 
