@@ -16,7 +16,7 @@ from pyrepl3.events import InputRequested
 T = TypeVar("T")
 
 REMEMBERED = 1000
-"""Requests that wait, and as many answered ones: a second answer to those is told that it is one."""
+"""Requests that wait, and as many that have their answer: a second one is told that it is one."""
 
 
 @attrs.define(eq=False)
