@@ -20,7 +20,7 @@ import attrs
 
 from pyrepl3.errors import BadMessage
 from pyrepl3.remote.addresses import ServiceAddress
-from pyrepl3.remote.told_errors import as_error, unreachable
+from pyrepl3.remote.told_errors import as_error, not_connected
 
 SILENT_S = 60.0
 """How long the service may say nothing, or take nothing."""
@@ -144,7 +144,7 @@ class FileRequests:
         except (BrokenPipeError, ConnectionResetError):
             return False  # there may be an answer all the same
         except OSError as error:
-            raise unreachable(str(self.address), error.strerror or str(error)) from error
+            raise not_connected(str(self.address), error) from error
         return True
 
     def _check(self, response: http.client.HTTPResponse, body: bytes) -> None:
@@ -164,5 +164,4 @@ def _told(address: ServiceAddress) -> Iterator[None]:
     try:
         yield
     except (OSError, http.client.HTTPException) as error:
-        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise unreachable(str(address), why) from error
+        raise not_connected(str(address), error) from error

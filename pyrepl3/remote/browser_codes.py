@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from pyrepl3.remote.addresses import ServiceAddress
-from pyrepl3.remote.told_errors import as_error, unreachable
+from pyrepl3.remote.told_errors import as_error, not_connected
 
 PATH = "/v1/browser/codes"
 TIMEOUT_S = 30.0
@@ -52,7 +52,7 @@ def ask_for_link(
         answer = connection.getresponse()
         fields = _fields(answer.read(ANSWER_BYTES), answer.status)
     except (OSError, http.client.HTTPException) as error:
-        raise unreachable(str(address), str(error) or type(error).__name__) from error
+        raise not_connected(str(address), error) from error
     finally:
         connection.close()
     if answer.status != http.HTTPStatus.CREATED or not isinstance(fields.get("code"), str):

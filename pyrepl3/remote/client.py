@@ -46,8 +46,9 @@ class Client:
     this machine. ``token`` or ``token_file``; without them PYREPL3_TOKEN_FILE, or the file of
     this user's `pyrepl3 serve`. ``request_timeout_s``: how long an answer may take (an execution
     has its own ``timeout_s``). ``reconnect_timeout_s``: how long the service may be out of reach
-    before who waits is told so. ``ssl_context``: for a certificate of one's own.
-    ``on_connection`` is told True when there is a connection, False when it is lost.
+    before who waits is told so. ``ssl_context``: for a certificate that is not of a public
+    authority; SSL_CERT_FILE serves, too. ``on_connection`` is told True when there is a connection,
+    False when it is lost.
     """
 
     def __init__(

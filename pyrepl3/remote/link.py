@@ -281,7 +281,7 @@ class Link:
 
     def _given_up(self, error: Disconnected | PyreplError) -> PyreplError:
         if isinstance(error, Disconnected):
-            return unreachable(str(self.address), str(error))
+            return unreachable(str(self.address), str(error), error.how)
         return error
 
     async def _talk(self, connection: Connection, messages: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,14 +34,47 @@ def as_error(fields: Mapping[str, Any]) -> PyreplError:
     return kind(**told, details=details if isinstance(details, Mapping) else None)
 
 
-def unreachable(where: str, why: str) -> ServiceUnreachable:
+START = "Start it with `pyrepl3 serve`, or name another one by url or PYREPL3_URL"
+TRUST = (
+    "Trust it: SSL_CERT_FILE=FILE names the PEM file of its certificate, or of the authority that "
+    "issued it; in Python, Client(ssl_context=ssl.create_default_context(cafile=FILE))"
+)
+
+
+def unreachable(where: str, why: str, how: str = START) -> ServiceUnreachable:
     """There is no connection, and none could be made."""
     return ServiceUnreachable(
         what=f"the service at {where} cannot be reached",
         why=why,
-        how="Start it with `pyrepl3 serve`, or name another one by url or PYREPL3_URL",
+        how=how,
         details={"url": where},
     )
+
+
+def not_connected(where: str, error: Exception) -> ServiceUnreachable:
+    """As `unreachable`, for what the standard library's HTTP raised."""
+    if isinstance(error, ssl.SSLError):
+        return unreachable(where, *no_tls(error))
+    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return unreachable(where, why)
+
+
+def no_tls(error: ssl.SSLError) -> tuple[str, str]:
+    """Why there is no TLS with the service, and how to have it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        how = _CERTIFICATE_REMEDIES.get(error.verify_code, TRUST)
+        return f"TLS failed: its certificate is refused: {error.verify_message}", how
+    if error.reason in _NOT_TLS:
+        return "what answers there speaks http, not TLS", "Give its url with http://"
+    return f"TLS failed: {error.reason or error}", START
+
+
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
+"""OpenSSL's words for an answer that is none of TLS."""
+_OTHER_NAME = "Name the service in the url as its certificate does"
+_OTHER_TIME = "Give the service a certificate that is valid now, or set this machine's clock right"
+_CERTIFICATE_REMEDIES = {9: _OTHER_TIME, 10: _OTHER_TIME, 62: _OTHER_NAME, 64: _OTHER_NAME}
+"""By X509_V_ERR_*: not yet valid, expired, another host's name, another address."""
 
 
 def not_heard(where: str) -> ServiceUnreachable:

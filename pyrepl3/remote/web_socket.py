@@ -32,7 +32,7 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from pyrepl3.errors import BadMessage, Code, PyreplError
 from pyrepl3.remote.addresses import ServiceAddress
-from pyrepl3.remote.told_errors import as_error
+from pyrepl3.remote.told_errors import START, as_error, no_tls
 from pyrepl3.wire.client_codec import Format, decode_msgpack
 
 READ_BYTES = 256 * 2**10
@@ -49,11 +49,12 @@ IS_AWAY = (502, 503, 504)
 class Disconnected(Exception):
     """Raised by everything that is done with a connection that is no more.
 
-    ``is_for_good``: another one would fare no better.
+    ``is_for_good``: another one would fare no better. ``how``: what would help.
     """
 
-    def __init__(self, why: str, *, is_for_good: bool = False) -> None:
+    def __init__(self, why: str, how: str = START, *, is_for_good: bool = False) -> None:
         super().__init__(why)
+        self.how = how
         self.is_for_good = is_for_good
 
 
@@ -173,7 +174,7 @@ class WebSocket:
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             raise Disconnected("the connection was lost") from error
         except ssl.SSLError as error:
-            raise Disconnected(f"TLS failed: {error.reason or error}") from error
+            raise Disconnected(*no_tls(error)) from error
 
     async def _write(self, data: bytes) -> None:
         try:
@@ -181,7 +182,7 @@ class WebSocket:
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             raise Disconnected("the connection was lost") from error
         except ssl.SSLError as error:
-            raise Disconnected(f"TLS failed: {error.reason or error}") from error
+            raise Disconnected(*no_tls(error)) from error
 
 
 @asynccontextmanager
@@ -220,7 +221,7 @@ async def _connect(address: ServiceAddress, context: ssl.SSLContext | None) -> B
             tls_standard_compatible=False,
         )
     except ssl.SSLError as error:
-        raise Disconnected(f"TLS failed: {error.reason or error}") from error
+        raise Disconnected(*no_tls(error)) from error
     except OSError as error:
         raise Disconnected(_reason(error)) from error
     except (anyio.EndOfStream, anyio.BrokenResourceError) as error:
