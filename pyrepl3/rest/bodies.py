@@ -14,8 +14,17 @@ import msgspec
 from msgspec import Meta
 
 from pyrepl3.wire.client_codec import bad_message
-from pyrepl3.wire.client_requests import LimitsWish, Metadata, Name, OnDisconnect, Seconds, Seq
+from pyrepl3.wire.client_requests import (
+    LimitsWish,
+    Metadata,
+    Name,
+    OnDisconnect,
+    Seconds,
+    Seq,
+    in_words,
+)
 
+DOCS = "/docs has what may be asked"
 State = Literal["kept", "rolled_back", "lost", "unknown"]
 Standing = Literal["open", "closed", "died", "expired"]
 
@@ -325,7 +334,8 @@ def read(message: Mapping[str, Any], kind: type[Any]) -> Any:
     try:
         return msgspec.convert(message, kind)
     except msgspec.ValidationError as error:
-        raise bad_message(f"the body is not as it has to be: {error}") from None
+        why = f"the body is not as it has to be: {in_words(str(error))}"
+        raise bad_message(why, how=DOCS) from None
 
 
 __all__ = ["ANSWERS", "EXAMPLES", "REQUESTS", "Seq", "read"]

@@ -19,14 +19,14 @@ from actors import Address
 from pyrepl3.config import Config
 from pyrepl3.endpoint.access import Principal
 from pyrepl3.endpoint.asgi import Application
-from pyrepl3.errors import MessageTooLarge
+from pyrepl3.errors import BadMessage, MessageTooLarge
 from pyrepl3.hosting.asking import find as find_session
 from pyrepl3.hosting.hosting_messages import HostMessage, Opened
 from pyrepl3.pool.pool_statistics import PoolStatistics
 from pyrepl3.rest import bodies
 from pyrepl3.telemetry.metrics import Metrics
 from pyrepl3.telemetry.observing import Observers
-from pyrepl3.wire.client_codec import decode_json, encode_json
+from pyrepl3.wire.client_codec import bad_message, decode_json, encode_json
 
 T = TypeVar("T")
 
@@ -75,7 +75,10 @@ class Call(Request[Principal, None, State]):
                 data += chunk
                 if len(data) > BODY_BYTES:
                     raise too_large(BODY_BYTES)
-        message = {} if may_be_empty and not data else decode_json(bytes(data))
+        try:
+            message = {} if may_be_empty and not data else decode_json(bytes(data))
+        except BadMessage as error:
+            raise bad_message(error.why, how=bodies.DOCS) from error
         return cast(T, bodies.read(message, kind))
 
     def check_length(self, most: int) -> None:

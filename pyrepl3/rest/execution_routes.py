@@ -146,7 +146,9 @@ def _id(key: str | None) -> str:
     try:
         checked: str = msgspec.convert(key, wire.Name)
     except msgspec.ValidationError as error:
-        raise bad_message(f"Idempotency-Key is not as it has to be: {error}") from None
+        raise bad_message(
+            f"Idempotency-Key: {wire.in_words(str(error))}", how=bodies.DOCS
+        ) from None
     return checked
 
 

@@ -15,6 +15,8 @@ from litestar.exceptions import HTTPException
 
 from pyrepl3.endpoint.problems import PROBLEM_JSON, problem, problem_headers
 from pyrepl3.errors import BadMessage, InternalError, NotFound, PyreplError
+from pyrepl3.rest.bodies import DOCS
+from pyrepl3.wire.client_requests import in_words
 
 logger = logging.getLogger("pyrepl3.rest")
 
@@ -47,7 +49,7 @@ def not_taken(request: Request[Any, Any, Any], error: HTTPException) -> Response
         BadMessage(
             what="the request was not taken",
             why=_reason(error),
-            how="/docs has what may be asked",
+            how=DOCS,
         ),
         status,
         headers,
@@ -88,5 +90,5 @@ def _reason(error: HTTPException) -> str:
     extra = error.extra
     if isinstance(extra, list) and extra and isinstance(extra[0], dict):
         first = extra[0]
-        return f"{first.get('key')}: {first.get('message')}"
+        return f"{first.get('key')}: {in_words(str(first.get('message')))}"
     return error.detail or HTTPStatus(error.status_code).phrase

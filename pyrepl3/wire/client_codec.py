@@ -84,12 +84,15 @@ def encode_request(message: Mapping[str, Any]) -> bytes:
     return packed
 
 
-def bad_message(why: str, **details: Any) -> BadMessage:
-    """A message that nobody can act on."""
+PROTOCOL = "docs/protocol.md has what may be sent"
+
+
+def bad_message(why: str, *, how: str = PROTOCOL, **details: Any) -> BadMessage:
+    """A message that nobody can act on; ``how`` names what a WebSocket's client reads."""
     return BadMessage(
         what="this message cannot be understood",
         why=why,
-        how="docs/protocol.md has what may be sent",
+        how=how,
         details=details,
     )
 

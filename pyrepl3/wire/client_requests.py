@@ -219,7 +219,23 @@ def read_request(message: Mapping[str, Any]) -> Request:
     try:
         return msgspec.convert(message, known)
     except msgspec.ValidationError as error:
-        raise bad_message(f"this {kind} is not as it has to be: {error}", type=kind) from None
+        why = f"this {kind} is not as it has to be: {in_words(str(error))}"
+        raise bad_message(why, type=kind) from None
+
+
+def in_words(refusal: str) -> str:
+    """What msgspec says of a name or an id that is none, as people say it; the rest as it is.
+
+    No other string has a pattern or a length.
+    """
+    expected, _, place = refusal.partition(" - at `$.")
+    if not expected.startswith(_NO_NAME):
+        return refusal
+    return f"{place.removesuffix('`')}: {NAME_IN_WORDS}" if place else NAME_IN_WORDS
+
+
+NAME_IN_WORDS = f"printable ASCII characters without spaces, 1 to {NAME_CHARACTERS} of them"
+_NO_NAME = ("Expected `str` matching regex ", "Expected `str` of length ")
 
 
 def id_of(message: Mapping[str, Any]) -> str | int | None:

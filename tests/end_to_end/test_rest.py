@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from pyrepl3.serving import Served
+from pyrepl3.wire.client_requests import NAME_IN_WORDS
 
 from . import websocket_driver
 from .faults.oracle import eventually
@@ -249,7 +250,9 @@ async def test_a_key_that_is_none_is_refused(rest: Rest, key: Any) -> None:
         executions(await rest.open()), json={"code": "1"}, headers={"Idempotency-Key": key}
     )
 
-    problem(answer, 400, "BAD_MESSAGE")
+    told = problem(answer, 400, "BAD_MESSAGE")
+    assert told["why"].endswith(NAME_IN_WORDS)
+    assert told["how"].startswith("/docs")
 
 
 async def test_an_id_is_the_same_execution_over_websocket_and_rest(
@@ -531,7 +534,8 @@ async def test_what_the_journal_has_forgotten_is_told_as_a_gap() -> None:
 )
 async def test_a_body_that_is_not_as_it_has_to_be_is_told_so(rest: Rest, body: bytes) -> None:
     session = await rest.open()
-    problem(await rest.http.post(executions(session), content=body), 400, "BAD_MESSAGE")
+    told = problem(await rest.http.post(executions(session), content=body), 400, "BAD_MESSAGE")
+    assert told["how"] == "/docs has what may be asked"
     problem(await rest.http.post("/v1/executions", content=body), 400, "BAD_MESSAGE")
 
 
@@ -604,7 +608,9 @@ async def test_what_the_pool_cannot_give_is_told_with_when_to_come_again() -> No
         assert [answer.status_code for answer in answers] == [202, 202, 429]
         problem(answers[-1], 429, "QUEUE_FULL")
         problem(await rest.http.post("/v1/sessions", json={"template": "x"}), 400, "CONFIG_INVALID")
-        problem(await rest.http.post("/v1/sessions", json={"name": "x y"}), 400, "BAD_MESSAGE")
+        wrong = await rest.http.post("/v1/sessions", json={"name": "x y"})
+        told = problem(wrong, 400, "BAD_MESSAGE")
+        assert told["why"] == f"the body is not as it has to be: name: {NAME_IN_WORDS}"
 
 
 # --- under a prefix, over TLS, and the end ------------------------------------------------------

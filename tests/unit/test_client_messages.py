@@ -23,10 +23,12 @@ from pyrepl3.wire.client_codec import decode_json, encode_json
 from pyrepl3.wire.client_events import as_map, from_map
 from pyrepl3.wire.client_requests import (
     NAME_CHARACTERS,
+    NAME_IN_WORDS,
     REQUESTS,
     Execute,
     OpenSession,
     id_of,
+    in_words,
     read_request,
 )
 
@@ -50,15 +52,15 @@ def test_what_is_not_known_is_ignored() -> None:
     ("changes", "why"),
     [
         ({"id": None}, "`$.id`"),
-        ({"id": ""}, "`$.id`"),
+        ({"id": ""}, f"id: {NAME_IN_WORDS}"),
         ({"id": -1}, "`$.id`"),
         ({"id": 2**53}, "`$.id`"),
         ({"id": True}, "`$.id`"),
         ({"session": 5}, "`$.session`"),
-        ({"execution": "a b"}, "`$.execution`"),
-        ({"execution": "é"}, "`$.execution`"),
-        ({"execution": "e\n"}, "`$.execution`"),
-        ({"execution": "e" * (NAME_CHARACTERS + 1)}, "`$.execution`"),
+        ({"execution": "a b"}, f"execution: {NAME_IN_WORDS}"),
+        ({"execution": "é"}, f"execution: {NAME_IN_WORDS}"),
+        ({"execution": "e\n"}, f"execution: {NAME_IN_WORDS}"),
+        ({"execution": "e" * (NAME_CHARACTERS + 1)}, f"execution: {NAME_IN_WORDS}"),
         ({"code": None}, "`$.code`"),
         ({"timeout_s": 0}, "`$.timeout_s`"),
         ({"timeout_s": "1"}, "`$.timeout_s`"),
@@ -72,6 +74,14 @@ def test_a_field_that_is_wrong_is_named(changes: dict[str, Any], why: str) -> No
 
     assert "execute" in caught.value.why
     assert why in caught.value.why
+    assert "regex" not in caught.value.why
+    assert caught.value.how == "docs/protocol.md has what may be sent"
+
+
+def test_a_name_is_told_in_words_where_it_is_all_that_is_wrong() -> None:
+    assert NAME_IN_WORDS == "printable ASCII characters without spaces, 1 to 128 of them"
+    assert in_words("Expected `str` of length >= 1") == NAME_IN_WORDS
+    assert in_words("Expected `str`, got `int` - at `$.name`").startswith("Expected")
 
 
 @pytest.mark.parametrize("name", sorted(REQUESTS))
