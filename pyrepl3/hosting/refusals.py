@@ -23,6 +23,10 @@ _ENDS = {
 }
 
 
+LIST = "(`pyrepl3 session ls`, list_sessions, GET /v1/sessions)"
+"""For whoever asks: a person, a program, or a client of any language."""
+
+
 def session_over(standing: str) -> PyreplError:
     """A request to a session that has ended."""
     return SessionLost(
@@ -47,7 +51,7 @@ def session_not_found(session: str) -> PyreplError:
     return SessionNotFound(
         what=f"there is no session {session}",
         why="none was opened under that id, or it ended too long ago",
-        how="list_sessions tells which there are",
+        how=f"List the sessions that there are {LIST}",
         details={"session": session},
     )
 
@@ -77,7 +81,7 @@ def too_many_sessions(at_most: int) -> PyreplError:
     return RateLimited(
         what="no session was opened",
         why=f"you may have {at_most} open at a time, and you have",
-        how="Close one of them: list_sessions tells which there are",
+        how=f"Close one of those that there are {LIST}",
         details={"limit": at_most},
     )
 

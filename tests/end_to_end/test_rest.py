@@ -166,6 +166,7 @@ async def test_anothers_session_is_as_one_that_is_not_there(served: Served, rest
             ]
             told = [problem(answer, 404, "SESSION_NOT_FOUND") for answer in answers]
             assert {each["what"] for each in told} == {f"there is no session {name}"}
+            assert "`pyrepl3 session ls`, list_sessions, GET /v1/sessions" in told[0]["how"]
         assert (await other.http.get("/v1/sessions")).json() == {"sessions": []}
     assert (await rest.run(session, "1"))["value"] == 1
 
@@ -185,6 +186,7 @@ async def test_a_principal_has_no_more_sessions_than_it_may(served: Served) -> N
         told = problem(await limited.http.post("/v1/sessions"), 429, "RATE_LIMITED")
 
     assert told["details"] == {"limit": 1}
+    assert "`pyrepl3 session ls`, list_sessions, GET /v1/sessions" in told["how"]
     assert told["retryable"]
 
 
