@@ -21,6 +21,7 @@ from actors import open_body_nursery
 from pyrepl3 import __version__
 from pyrepl3.cli import descriptors
 from pyrepl3.cli.arguments import Serve
+from pyrepl3.cli.serve_options import told_by_options
 from pyrepl3.cli.signals import caught_signals
 from pyrepl3.cli.statuses import INTERRUPTED
 from pyrepl3.config import Config, EndpointConfig, PoolConfig
@@ -42,6 +43,11 @@ PROGRESS_EVERY_S = 0.1
 
 def serve(command: Serve) -> int:
     """Serve until a signal ends it; the exit status. Raises ConfigInvalid."""
+    with told_by_options():
+        return _serve_as_told(command)
+
+
+def _serve_as_told(command: Serve) -> int:
     config = config_of(command)
     if command.token_fd is not None:
         pairs = token_files.read_descriptor(command.token_fd)

@@ -128,7 +128,9 @@ def test_a_port_that_is_taken_is_told_without_a_traceback(tmp_path: Path) -> Non
     ("words", "why"),
     [
         (("--host", "0.0.0.0"), "without TLS whoever is between can read"),
-        (("--tls-cert", "cert.pem"), "there is a tls_cert, and TLS needs both"),
+        (("--host", "0.0.0.0"), "or set --insecure-bind where a proxy has the TLS"),
+        (("--tls-cert", "cert.pem"), "there is a --tls-cert, and TLS needs both"),
+        (("--record-trace", "/nowhere/trace"), "--record-trace '/nowhere/trace' cannot be"),
         (("--tls-cert", "no.pem", "--tls-key", "no.pem"), "No such file or directory"),
         (("--port", "70000"), "the most is 65535"),
         (("--token-fd", "77"), "Bad file descriptor"),
