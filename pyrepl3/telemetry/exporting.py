@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pyrepl3.errors import ConfigInvalid
+from pyrepl3.extras import install
 
 if TYPE_CHECKING:
     from pyrepl3.telemetry.tracing import Tracing
@@ -51,9 +52,7 @@ def exporting() -> Iterator[Tracing | None]:
 
         exporter = _exporter()
     except ImportError as error:
-        raise _invalid(
-            f"{error.name} is not installed", "python -m pip install 'pyrepl3[otel]'"
-        ) from error
+        raise _invalid(f"{error.name} is not installed", install("otel")) from error
     provider = TracerProvider(resource=Resource.create(_own_name()), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     try:

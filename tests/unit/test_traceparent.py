@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 from hypothesis import given
@@ -103,3 +104,13 @@ def test_what_cannot_be_had_is_told(name: str, text: str, monkeypatch: pytest.Mo
 
     with pytest.raises(ConfigInvalid, match=text), exporting():
         pass
+
+
+def test_what_is_not_installed_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+
+    with pytest.raises(ConfigInvalid, match="is not installed") as caught, exporting():
+        pass
+
+    assert caught.value.how == "python -m pip install 'pyrepl3[otel]', or '.[otel]' in a clone"
