@@ -242,7 +242,7 @@ class Supervisor:
             from pyrepl3.endpoint.access import Tokens
             from pyrepl3.serving import open_endpoint
 
-        path = token_files.default_path() if token_file is None else Path(token_file)
+        path = None if token_file is None else Path(token_file)
         pairs, _ = token_files.read_or_make(path)
         async with open_endpoint(self, Tokens.of(pairs)) as served:
             yield served

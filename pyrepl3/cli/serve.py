@@ -53,10 +53,9 @@ def _serve_as_told(command: Serve) -> int:
         pairs = token_files.read_descriptor(command.token_fd)
         token = f"from descriptor {command.token_fd}"
     else:
-        path = token_files.default_path()
-        if command.token_file is not None:
-            path = Path(command.token_file)
-        pairs, is_new = token_files.read_or_make(path)
+        named = None if command.token_file is None else Path(command.token_file)
+        pairs, is_new = token_files.read_or_make(named)
+        path = named or token_files.default_path()
         token = f"in {path}" + (" (made just now: you alone can read it)" if is_new else "")
     with logging_to(command.log_format, command.log_level), exporting() as tracing:
         status = trio.run(_serve, config, pairs, token, tracing)

@@ -68,8 +68,8 @@ Where:
 
 Who:
   --token-file FILE        $XDG_STATE_HOME/pyrepl3/token (~/.local/state/pyrepl3/token); where there
-                           is none it is made, with a new token. It holds one token, or several
-                           principals:
+                           is none it is made, with a new token (the directory of a FILE has to be
+                           there). It holds one token, or several principals:
                              [principals.ada]
                              token = "..."            32 characters or more
                              role = "user"            or "admin"

@@ -43,16 +43,23 @@ def default_path() -> Path:
     return Path(state).expanduser() / "pyrepl3" / "token"
 
 
-def read_or_make(path: Path) -> tuple[Pairs, bool]:
+def read_or_make(path: Path | None = None) -> tuple[Pairs, bool]:
     """The tokens in that file, and whether it was made just now, with a new one.
 
-    Raises ConfigInvalid.
+    None: the user's own, whose directory is made, too. That of a path which somebody named has to
+    be there: where it is not, the path may be a slip. Raises ConfigInvalid.
     """
+    is_own = path is None
+    path = path or default_path()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if is_own:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY)
     except FileExistsError:
         return read(path), False
+    except FileNotFoundError as error:
+        how = "Make its directory, or name another file"
+        raise _invalid(path, f"there is no directory {path.parent}", how) from error
     except OSError as error:
         raise _invalid(path, error.strerror or str(error), "Name another file") from error
     token = secrets.token_urlsafe(TOKEN_BYTES)

@@ -134,6 +134,7 @@ def test_a_port_that_is_taken_is_told_without_a_traceback(tmp_path: Path) -> Non
         (("--tls-cert", "no.pem", "--tls-key", "no.pem"), "No such file or directory"),
         (("--port", "70000"), "the most is 65535"),
         (("--token-fd", "77"), "Bad file descriptor"),
+        (("--token-file", "slip/of/token"), "there is no directory slip/of\n"),
     ],
 )
 def test_what_cannot_be_served_is_told(words: tuple[str, ...], why: str, tmp_path: Path) -> None:

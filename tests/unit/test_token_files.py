@@ -23,11 +23,14 @@ TOKEN = "t" * 43
 OTHER = "o" * 43
 
 
-def test_a_new_token_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "state" / "token"
+def test_a_new_token_is_made_once_and_for_its_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    path = default_path()
     before = os.umask(0)
     try:
-        pairs, made = read_or_make(path)
+        pairs, made = read_or_make()
     finally:
         os.umask(before)
     ((token, principal),) = pairs
@@ -35,8 +38,18 @@ def test_a_new_token_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> Non
     assert (made, principal, len(token)) == (True, OWNER, 43)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert read_or_make(path) == (pairs, False)
+    assert read_or_make() == read_or_make(path) == (pairs, False)
     assert read(path) == pairs
+
+
+def test_the_directory_of_a_file_that_somebody_named_is_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "slip" / "token"
+    with pytest.raises(ConfigInvalid) as caught:
+        read_or_make(path)
+
+    assert caught.value.why == f"there is no directory {tmp_path / 'slip'}"
+    assert caught.value.how == "Make its directory, or name another file"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_files_have_two_tokens(tmp_path: Path) -> None:
