@@ -140,7 +140,8 @@ soon as there is one; once more it leaves. Exit handlers of the session run when
 
 SESSION is an id, or the name that it was given. All of these take:
   --connect URL        the service; without it PYREPL3_URL, or http://127.0.0.1:8765
-  --token-file FILE    without it PYREPL3_TOKEN_FILE, or the file of this user's pyrepl3 serve
+  --token-file FILE    without it PYREPL3_TOKEN_FILE, or the file of this user's pyrepl3 serve; a file
+                       that others can read is refused
 
 Try:
   pyrepl3 serve &

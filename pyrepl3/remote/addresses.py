@@ -6,6 +6,8 @@ Owns what a client may be given. A token is never part of a URL: those stand in 
 from __future__ import annotations
 
 import os
+import shlex
+import stat
 from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
@@ -20,6 +22,9 @@ DEFAULT_URL = "http://127.0.0.1:8765"
 PORTS = {"http": 80, "https": 443}
 PATH = "/v1/ws"
 TOKEN_CHARACTERS = 4096
+OTHERS = 0o077
+"""What a token's file may let nobody but its owner do."""
+NAME_IT = f"`pyrepl3 serve` says where its token is: name that file, or set {TOKEN_FILE_VARIABLE}"
 
 
 @attrs.frozen
@@ -90,13 +95,14 @@ def _is_sendable(word: str) -> bool:
 def find_token(token: str | None, token_file: str | os.PathLike[str] | None) -> str:
     """That of the argument, of the file, of PYREPL3_TOKEN_FILE, or of the user's own service.
 
-    Raises ConfigInvalid.
+    Raises ConfigInvalid, also for a file that others than its owner can read, as the service does.
     """
     if token is not None:
         return _checked(token.strip(), "the token")
     path = token_file or os.environ.get(TOKEN_FILE_VARIABLE) or default_token_file()
     try:
         with open(path, encoding="utf-8") as file:
+            _check_mode(path, os.fstat(file.fileno()))
             text = file.read(TOKEN_CHARACTERS)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -108,6 +114,14 @@ def default_token_file() -> Path:
     """Where `pyrepl3 serve` of this user keeps its token."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "pyrepl3" / "token"
+
+
+def _check_mode(path: str | os.PathLike[str], state: os.stat_result) -> None:
+    """Raises ConfigInvalid. A pipe is for who was given it."""
+    if stat.S_ISREG(state.st_mode) and state.st_mode & OTHERS:
+        why = f"others may use it too: its mode is {stat.S_IMODE(state.st_mode):03o}"
+        how = f"chmod 600 {shlex.quote(os.fspath(path))}"
+        raise _no_token(f"the token file {os.fspath(path)}", why, how)
 
 
 def _checked(token: str, named: str) -> str:
@@ -127,11 +141,10 @@ def _no_url(why: str) -> ConfigInvalid:
     )
 
 
-def _no_token(named: str, why: str) -> ConfigInvalid:
+def _no_token(named: str, why: str, how: str = NAME_IT) -> ConfigInvalid:
     return ConfigInvalid(
         what=f"{named} cannot be used",
         why=why,
-        how=f"`pyrepl3 serve` says where its token is: name that file, or set "
-        f"{TOKEN_FILE_VARIABLE}",
+        how=how,
         details={"field": "token"},
     )

@@ -290,6 +290,7 @@ def test_ctrl_c_without_a_connection_interrupts_later_and_twice_leaves(
 
 def test_a_service_that_is_not_there_is_told(open_terminal: Open, tmp_path: Path) -> None:
     token = tmp_path / "token"
+    token.touch(0o600)
     token.write_text("t" * 43)
     terminal = open_terminal("--connect", "http://127.0.0.1:1", "--token-file", str(token))
     terminal.expect("http://127.0.0.1:1 cannot be reached")

@@ -96,12 +96,17 @@ def test_the_link_is_printed_where_no_browser_can_be_opened(say: Say) -> None:
 def test_a_wrong_token_and_no_service_are_told(say: Say, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text("o" * 43)
+    other.chmod(0o640)
+    readable = say("console", "--token-file", str(other))
+    other.chmod(0o600)
     wrong = say("console", "--token-file", str(other))
     nobody = say("console", "--connect", "http://127.0.0.1:9")
 
     assert (wrong.returncode, nobody.returncode) == (1, 1)
     assert wrong.stdout == nobody.stdout == b""
     assert b"code: UNAUTHORIZED" in wrong.stderr
+    assert readable.returncode == 1
+    assert f"how: chmod 600 {other}\n  code: CONFIG_INVALID\n".encode() in readable.stderr
     assert b"o" * 43 not in wrong.stderr
     assert b"code: SERVICE_UNREACHABLE" in nobody.stderr
 

@@ -140,6 +140,7 @@ def test_who_may_not_come_in_is_told_so_in_the_midst_of_a_large_file(
     say: Say, session: str, tmp_path: Path
 ) -> None:
     """The service does not take it all before it says no."""
+    (tmp_path / "wrong").touch(0o600)
     (tmp_path / "wrong").write_text("x" * 43)
     with open(tmp_path / "large", "wb") as file:
         file.truncate(200_000_000)

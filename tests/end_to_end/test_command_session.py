@@ -150,6 +150,7 @@ def test_a_session_that_is_not_there_is_told(words: tuple[str, ...], say: Say) -
 
 def test_a_service_that_is_not_there_is_told(tmp_path: Path) -> None:
     token = tmp_path / "token"
+    token.touch(0o600)
     token.write_text("t" * 43)
     where = ("--connect", "http://127.0.0.1:1", "--token-file", str(token))
     done = run(COMMAND, "session", "ls", *where)

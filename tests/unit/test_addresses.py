@@ -1,11 +1,22 @@
-"""Unit tests: which addresses a client takes, and that a secret in one is not told."""
+"""Unit tests: which addresses and tokens a client takes, and that a secret in one is not told."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 import pytest
 
 from pyrepl3.errors import ConfigInvalid
-from pyrepl3.remote.addresses import DEFAULT_URL, URL_VARIABLE, find_address
+from pyrepl3.remote.addresses import (
+    DEFAULT_URL,
+    TOKEN_FILE_VARIABLE,
+    URL_VARIABLE,
+    find_address,
+    find_token,
+)
+
+TOKEN = "t" * 43
 
 
 @pytest.mark.parametrize(
@@ -62,3 +73,46 @@ def test_without_an_address_it_is_that_of_the_environment_or_of_this_machine(
     assert str(find_address(None)) == DEFAULT_URL
     monkeypatch.delenv(URL_VARIABLE)
     assert str(find_address(None)) == DEFAULT_URL
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    path = tmp_path / "my token"
+    path.touch(0o600)
+    path.write_text(TOKEN + "\n")
+    return path
+
+
+def test_a_token_is_that_of_the_argument_or_of_a_file(
+    token_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOKEN_FILE_VARIABLE, str(token_file))
+
+    assert find_token("given", None) == "given"
+    assert find_token(None, token_file) == TOKEN
+    assert find_token(None, None) == TOKEN
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o660, 0o606])
+def test_a_token_that_others_can_read_is_not_used(
+    mode: int, token_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token_file.chmod(mode)
+    monkeypatch.setenv(TOKEN_FILE_VARIABLE, str(token_file))
+    for named in (token_file, None):
+        with pytest.raises(ConfigInvalid, match=f"its mode is {mode:o}") as caught:
+            find_token(None, named)
+
+        assert caught.value.how == f"chmod 600 '{token_file}'"
+        assert TOKEN not in str(caught.value)
+
+
+def test_a_token_may_come_by_a_pipe() -> None:
+    """As from `--token-file <(command)`."""
+    readable, writable = os.pipe()
+    os.write(writable, TOKEN.encode())
+    os.close(writable)
+    try:
+        assert find_token(None, f"/dev/fd/{readable}") == TOKEN
+    finally:
+        os.close(readable)
