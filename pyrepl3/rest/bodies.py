@@ -165,7 +165,8 @@ class Outcome:
     """How an execution ended.
 
     Of type `result`: `value` (where JSON has it), `repr`, `data` (a MIME bundle) … Of type `error`:
-    `name`, `value`, `traceback`, `code` (null for an exception of the code's own) and `state`.
+    `name`, `value`, `traceback`, `code` (null for an exception of the code's own) and `state`;
+    `exit_status` is that of `sys.exit`, and `details.exit_status` that of a process that ended.
     """
 
     type: Literal["result", "error"]

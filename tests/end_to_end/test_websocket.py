@@ -57,6 +57,22 @@ async def test_a_session_is_opened_used_and_closed(served: Served, subprotocol: 
     assert closed["type"] == "session_ended"
 
 
+async def test_the_status_of_an_exit_and_that_of_a_process_are_told_apart(
+    served: Served,
+) -> None:
+    async with connect(served) as client:
+        session = (await client.ask("open_session"))["session"]
+        asked = await client.run(session, "import sys; sys.exit(3)", "e1")
+        ended = await client.run(session, "import os; os._exit(4)", "e2")
+        other = (await client.ask("open_session"))["session"]
+        killed = await client.run(other, "import os; os.kill(os.getpid(), 9)", "e3")
+
+    assert (asked["exit_status"], asked["details"], asked["state"]) == (3, {}, "kept")
+    assert (ended["exit_status"], ended["details"]["exit_status"]) == (None, 4)
+    assert (killed["exit_status"], killed["details"]["exit_status"]) == (None, None)
+    assert killed["details"]["signal"] == "SIGKILL"
+
+
 # --- requests -----------------------------------------------------------------------------------
 
 
