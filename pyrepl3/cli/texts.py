@@ -130,6 +130,10 @@ Usage:
                                              leave; or in that one, opened where there is none,
                                              which goes on. --session NAME alone: at PYREPL3_URL
 
+Code has the deadline of the service's sessions, also at their prompt: 30 seconds, unless a program
+that serves chose otherwise (Limits.execution_timeout_s). Then it is interrupted, and the variables
+are kept. RemoteSession.run and REST take a timeout_s of your own for each execution.
+
 Attached, you see what runs, whoever has it run, from the beginning of what runs now. A line that
 you type answers input(). Ctrl-C interrupts what runs; once more within two seconds it leaves, and
 so does Ctrl-D. The session goes on.
@@ -140,8 +144,8 @@ soon as there is one; once more it leaves. Exit handlers of the session run when
 
 SESSION is an id, or the name that it was given. All of these take:
   --connect URL        the service; without it PYREPL3_URL, or http://127.0.0.1:8765
-  --token-file FILE    without it PYREPL3_TOKEN_FILE, or the file of this user's pyrepl3 serve; a file
-                       that others can read is refused
+  --token-file FILE    without it PYREPL3_TOKEN_FILE, or the file of this user's pyrepl3 serve.
+                       A file that others can read is refused
 
 Try:
   pyrepl3 serve &
