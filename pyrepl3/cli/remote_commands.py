@@ -20,6 +20,7 @@ from pyrepl3.cli import remote_arguments as asked
 from pyrepl3.cli.conversation import Conversation
 from pyrepl3.cli.descriptors import STDOUT
 from pyrepl3.cli.endings import describe_death, is_death, status_of
+from pyrepl3.cli.named_sessions import describe_end, find_named
 from pyrepl3.cli.programs import ProgramUnreadable, from_standard_input
 from pyrepl3.cli.scripts import PlainDisplays
 from pyrepl3.cli.statuses import FAILED, INTERRUPTED
@@ -77,9 +78,9 @@ async def _create(client: Client, command: asked.SessionCreate) -> int:
 
 async def _found(client: Client, name: str) -> Mapping[str, Any]:
     """Raises SessionNotFound."""
-    for session in await client.list_sessions():
-        if name in (session["session"], session["name"]):
-            return session
+    session = find_named(await client.list_sessions(), name)
+    if session is not None:
+        return session
     raise SessionNotFound(
         what=f"there is no session {name}",
         why="none was opened under that id or name, or it ended too long ago",
@@ -97,7 +98,7 @@ async def _attach(client: Client, command: asked.SessionAttach) -> int:
     if found["standing"] != "open":
         raise SessionLost(
             what="the session is gone",
-            why=f"it is {found['standing']}",
+            why=describe_end(found["standing"]),
             how=f"What was printed in it: pyrepl3 session logs {command.session}",
         )
     if found["running"] is not None:
@@ -112,8 +113,10 @@ async def _attach(client: Client, command: asked.SessionAttach) -> int:
 
 async def _logs(client: Client, command: asked.SessionLogs) -> int:
     """What was printed, by all executions; with ``follow`` also what comes, to its end."""
-    until = None if command.follow else (await _found(client, command.session))["last_seq"]
-    events = client.events(command.session, since=command.since, until=until)
+    found = await _found(client, command.session)
+    until = None if command.follow else found["last_seq"]
+    # By its id: its name may be another one's by now.
+    events = client.events(found["session"], since=command.since, until=until)
     try:
         async with aclosing(events):
             async for message in events:

@@ -14,6 +14,7 @@ import attrs
 
 from pyrepl3 import __version__
 from pyrepl3.cli import descriptors
+from pyrepl3.cli.named_sessions import find_named
 from pyrepl3.cli.remote_arguments import Connect
 from pyrepl3.cli.signals import AnySession
 from pyrepl3.cli.texts import (
@@ -75,10 +76,8 @@ class RemotePlace:
     async def _find(self, name: str) -> str | None:
         """Of those that are open."""
         assert self._client is not None
-        for each in await self._client.list_sessions():
-            if name in (each["session"], each["name"]) and each["standing"] == "open":
-                return str(each["session"])
-        return None
+        found = find_named(await self._client.list_sessions(), name)
+        return None if found is None or found["standing"] != "open" else str(found["session"])
 
     def banner(self, session: AnySession, pictures: str) -> str:
         """Which session, and what becomes of it."""

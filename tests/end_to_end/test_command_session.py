@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -58,6 +59,49 @@ def test_a_session_keeps_its_variables_between_commands(say: Say) -> None:
     lost = say("exec", "mine", "-c", "x")
     assert lost.returncode == 1
     assert b"code: SESSION_LOST" in lost.stderr
+
+
+def test_a_name_that_is_used_again_means_the_session_that_is_open(
+    say: Say, variables: dict[str, str]
+) -> None:
+    say("session", "create", "--name", "mine")
+    say("exec", "mine", "-c", "for n in range(50): print('old', flush=True)")
+    assert say("exec", "mine", "-c", "import os; os._exit(3)").returncode == 3
+    ended = json.loads(say("session", "info", "mine").stdout)
+    refused = say("session", "attach", "mine")
+    assert ended["standing"] == "died"
+    assert b"why: its process has ended\n" in refused.stderr
+
+    say("session", "create", "--name", "mine")
+    empty = say("session", "logs", "mine")
+    say("exec", "mine", "-c", "print('new')")
+    info = json.loads(say("session", "info", "mine").stdout)
+    assert (info["standing"], info["session"] != ended["session"]) == ("open", True)
+    assert (empty.returncode, empty.stdout) == (0, b"")
+    assert say("session", "logs", "mine").stdout == b"new\n"
+    assert say("session", "logs", ended["session"]).stdout == b"old\n" * 50
+    with subprocess.Popen(
+        [*COMMAND, "session", "attach", "mine"],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment(**variables),
+    ) as process:
+        wait_attached(say, "mine")
+        say("session", "close", "mine")
+        assert process.stderr is not None
+        assert b"the session is gone: it is closed" in process.stderr.read()
+        assert process.wait(LIMIT_S) == 0
+
+    # Both have ended.
+    assert json.loads(say("session", "info", "mine").stdout)["session"] == info["session"]
+    assert say("session", "logs", "mine", "--follow").stdout == b"new\n"
+
+
+def wait_attached(say: Say, name: str) -> None:
+    """Until one client is attached to it."""
+    deadline = time.monotonic() + LIMIT_S
+    while json.loads(say("session", "info", name).stdout)["attached"] == 0:
+        assert time.monotonic() < deadline
 
 
 def test_code_in_whatever_encoding_is_read_as_python_reads_it(say: Say) -> None:

@@ -11,6 +11,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 PURE = [
+    "pyrepl3/cli/endings.py",
+    "pyrepl3/cli/named_sessions.py",
+    "pyrepl3/cli/remote_arguments.py",
     "pyrepl3/client/editing.py",
     "pyrepl3/client/execution.py",
     "pyrepl3/client/settings.py",
