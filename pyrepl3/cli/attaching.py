@@ -13,10 +13,18 @@ import trio
 
 from actors import open_body_nursery
 from pyrepl3.cli import descriptors, standard_output
+from pyrepl3.cli.connection_notes import ConnectionNotes
 from pyrepl3.cli.scripts import PlainDisplays
 from pyrepl3.cli.standard_input import LineReader, without_echo
 from pyrepl3.cli.statuses import FAILED, INTERRUPTED
-from pyrepl3.cli.texts import ATTACHED, LEAVES_AT_ONCE, NOBODY_ASKS, NOT_SENT, NOTHING_RUNS
+from pyrepl3.cli.texts import (
+    ATTACHED,
+    LEAVES_AT_ONCE,
+    MAY_GO_ON,
+    NOBODY_ASKS,
+    NOT_SENT,
+    NOTHING_RUNS,
+)
 from pyrepl3.errors import (
     AlreadyAnswered,
     ExecutionNotFound,
@@ -31,14 +39,16 @@ TWICE_S = 2.0
 """Between two Ctrl-C of which the second one leaves."""
 
 
-async def attach(client: Client, session: str, called: str, since: int | None) -> int:
+async def attach(
+    client: Client, session: str, called: str, since: int | None, connection: ConnectionNotes
+) -> int:
     """Show what happens until it ends, or its user leaves; the exit status.
 
     Raises SessionNotFound, SessionLost.
     """
     send, receive = trio.open_memory_channel[Event](float("inf"))
     async with client.attach(session, since=since, on_event=send.send_nowait) as found:
-        return await _Attached(found, called, receive, send).run()
+        return await _Attached(found, called, connection, receive, send).run()
 
 
 @attrs.define(eq=False)
@@ -47,6 +57,7 @@ class _Attached:
 
     session: RemoteSession
     called: str
+    connection: ConnectionNotes
     events: trio.MemoryReceiveChannel[Event]
     no_more: trio.MemorySendChannel[Event]
     """Closed when none come."""
@@ -144,8 +155,12 @@ class _Attached:
             descriptors.say(f"{NOT_SENT.rstrip()} {error.what}: {error.why}\n")
 
     def _leaves(self) -> bool:
-        """The first Ctrl-C is for what runs; a second one soon after it leaves."""
+        """The first Ctrl-C is for what runs, where somebody hears it; a second one soon after it
+        leaves."""
         before, self._interrupted_at = self._interrupted_at, trio.current_time()
+        if not self.connection.is_connected:
+            descriptors.say(MAY_GO_ON)
+            return True
         return self._interrupted_at - before < TWICE_S
 
     async def _interrupt(self) -> None:

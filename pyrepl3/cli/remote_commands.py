@@ -6,7 +6,6 @@ Owns what is printed of them, and the exit statuses. Must not know the protocol.
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -14,21 +13,17 @@ from typing import Any
 
 import trio
 
-from actors import open_body_nursery
 from pyrepl3.cli import descriptors
 from pyrepl3.cli import remote_arguments as asked
-from pyrepl3.cli.conversation import Conversation
+from pyrepl3.cli.connection_notes import ConnectionNotes
 from pyrepl3.cli.descriptors import STDOUT
-from pyrepl3.cli.endings import describe_death, is_death, status_of
+from pyrepl3.cli.executing import execute
 from pyrepl3.cli.named_sessions import describe_end, find_named
 from pyrepl3.cli.programs import ProgramUnreadable, from_standard_input
-from pyrepl3.cli.scripts import PlainDisplays
 from pyrepl3.cli.statuses import FAILED, INTERRUPTED
 from pyrepl3.config import DEFAULT_TEMPLATE
-from pyrepl3.errors import ExecutionNotFound, ServiceUnreachable, SessionLost, SessionNotFound
-from pyrepl3.events import Error, Result
+from pyrepl3.errors import ExecutionNotFound, SessionLost, SessionNotFound
 from pyrepl3.remote.client import Client
-from pyrepl3.remote.session import RemoteSession
 
 
 def run(command: asked.RemoteCommand) -> int:
@@ -41,33 +36,41 @@ def run(command: asked.RemoteCommand) -> int:
 
 
 async def _run(command: asked.RemoteCommand) -> int:
-    async with Client(command.url, token_file=command.token_file) as client:
-        match command:
-            case asked.SessionCreate():
-                return await _create(client, command)
-            case asked.SessionList():
-                sessions = await client.list_sessions()
-                return _print(_as_json(sessions) if command.as_json else _table(sessions))
-            case asked.SessionInfo():
-                return _print(_as_json(await _found(client, command.session)))
-            case asked.SessionAttach():
-                return await _attach(client, command)
-            case asked.SessionLogs():
-                return await _logs(client, command)
-            case asked.SessionInterrupt():
-                async with client.attach(command.session) as session:
-                    outcome = await session.interrupt()
-                return _print(f"{outcome.by}: its variables are {outcome.state}\n")
-            case asked.SessionClose():
-                async with client.attach(command.session) as session:
-                    await session.close()
-                return 0
-            case asked.Exec():
-                code = command.code
-                if code is None:
-                    code = (await trio.to_thread.run_sync(from_standard_input, ("-",))).code
-                async with client.attach(command.session) as session:
-                    return await _execute(session, code)
+    connection = ConnectionNotes()
+    async with Client(
+        command.url, token_file=command.token_file, on_connection=connection.changed
+    ) as client:
+        with connection.told():
+            return await _do(client, command, connection)
+
+
+async def _do(client: Client, command: asked.RemoteCommand, connection: ConnectionNotes) -> int:
+    match command:
+        case asked.SessionCreate():
+            return await _create(client, command)
+        case asked.SessionList():
+            sessions = await client.list_sessions()
+            return _print(_as_json(sessions) if command.as_json else _table(sessions))
+        case asked.SessionInfo():
+            return _print(_as_json(await _found(client, command.session)))
+        case asked.SessionAttach():
+            return await _attach(client, command, connection)
+        case asked.SessionLogs():
+            return await _logs(client, command)
+        case asked.SessionInterrupt():
+            async with client.attach(command.session) as session:
+                outcome = await session.interrupt()
+            return _print(f"{outcome.by}: its variables are {outcome.state}\n")
+        case asked.SessionClose():
+            async with client.attach(command.session) as session:
+                await session.close()
+            return 0
+        case asked.Exec():
+            code = command.code
+            if code is None:
+                code = (await trio.to_thread.run_sync(from_standard_input, ("-",))).code
+            async with client.attach(command.session) as session:
+                return await execute(session, code, connection)
 
 
 async def _create(client: Client, command: asked.SessionCreate) -> int:
@@ -89,7 +92,7 @@ async def _found(client: Client, name: str) -> Mapping[str, Any]:
     )
 
 
-async def _attach(client: Client, command: asked.SessionAttach) -> int:
+async def _attach(client: Client, command: asked.SessionAttach, connection: ConnectionNotes) -> int:
     """From the beginning of what runs now. Raises SessionNotFound, SessionLost."""
     from pyrepl3.cli.attaching import attach
 
@@ -108,7 +111,7 @@ async def _attach(client: Client, command: asked.SessionAttach) -> int:
             pass  # it has ended meanwhile, and was forgotten
         else:
             since = running["since"]
-    return await attach(client, found["session"], command.session, since)
+    return await attach(client, found["session"], command.session, since, connection)
 
 
 async def _logs(client: Client, command: asked.SessionLogs) -> int:
@@ -137,35 +140,6 @@ def _log(message: Mapping[str, Any]) -> bool:
     elif message["type"] in ("gap", "output_gap"):
         descriptors.say(f"[{message['bytes']} bytes are not there any more]\n")
     return True
-
-
-async def _execute(session: RemoteSession, code: str) -> int:
-    """As a cell: what it prints, then its value if it has one. Ctrl-C interrupts it."""
-    with trio.open_signal_receiver(signal.SIGINT) as numbers:
-        async with session.stream(code) as events, open_body_nursery() as nursery:
-
-            async def interrupt() -> None:
-                async for _ in numbers:
-                    try:
-                        await session.interrupt(events.execution)
-                    except (ExecutionNotFound, SessionLost, ServiceUnreachable):
-                        continue  # it has ended, or is out of reach, which its last event says
-
-            nursery.start_soon(interrupt)
-            ending = await Conversation(PlainDisplays()).follow(events)
-            nursery.cancel_scope.cancel()
-    _show(ending)
-    return status_of(ending)
-
-
-def _show(ending: Result | Error) -> None:
-    if isinstance(ending, Result):
-        if ending.has_value and ending.repr:
-            descriptors.say(ending.repr + "\n", STDOUT)
-        return
-    descriptors.say("".join(ending.traceback) or f"pyrepl3: {ending.name}: {ending.value}\n")
-    if is_death(ending):
-        descriptors.say(f"pyrepl3: the session is lost: {describe_death(ending)}\n")
 
 
 def _table(sessions: list[Mapping[str, Any]]) -> str:

@@ -138,6 +138,9 @@ Attached, you see what runs, whoever has it run, from the beginning of what runs
 you type answers input(). Ctrl-C interrupts what runs; once more within two seconds it leaves, and
 so does Ctrl-D. The session goes on.
 
+exec, attach and logs say so when the connection is lost, and connect again. Until then Ctrl-C
+leaves, and what runs may go on; so does a second Ctrl-C of exec at any time.
+
 At the prompt of a session the keys are those of pyrepl3 alone. A lost connection is made again;
 until then the prompt says so, and what runs goes on. Ctrl-C without a connection interrupts as
 soon as there is one; once more it leaves. Exit handlers of the session run when it ends.
@@ -200,7 +203,10 @@ PyREPL3 {version}, session {session} of {url}, in process {pid}; it {future} whe
 GOES_ON, IS_CLOSED = "goes on", "is closed"
 
 CONNECTION_LOST = "[the connection is lost; what runs goes on, and it is tried to connect again]\n"
+TRYING_AGAIN = "[the connection is lost; trying again. Ctrl-C leaves]\n"
 CONNECTED_AGAIN = "[connected again]\n"
+NOT_STOPPED = "[it has not stopped yet; Ctrl-C once more leaves]\n"
+MAY_GO_ON = "[left without a connection: what runs there may go on]\n"
 NO_CONNECTION = "(no connection) "
 INTERRUPTED_LATER = """
 [there is no connection: the code is interrupted as soon as there is one; Ctrl-C once more leaves]

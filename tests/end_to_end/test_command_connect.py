@@ -26,6 +26,7 @@ ESCAPES = r"(?:\x1b\[[0-9;?]*[a-zA-Z])*"
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
 
 
+RUNS_ON = "print('be' + 'gun', flush=True)\nwhile True: pass"
 LOOPS = "if 1:\rprint('be' + 'gun')\rwhile True: pass\r\r"
 
 
@@ -302,6 +303,81 @@ def test_a_prompt_needs_a_terminal(service: Serving, tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert b"pyrepl3 exec SESSION - < FILE" in done.stderr
+
+
+# --- commands whose connection is lost ------------------------------------------------------------
+
+
+def test_exec_says_that_the_connection_is_lost_and_is_interrupted_when_it_is_back(
+    service: Serving, open_terminal: Open, tmp_path: Path
+) -> None:
+    say(service, tmp_path, "session", "create", "--name", "mine")
+    with cutter(service.served.port) as cut:
+        terminal = open_terminal("exec", "--connect", cut.proxy.url, "mine", "-c", RUNS_ON)
+        terminal.expect("begun")
+        cut.go_down()
+        terminal.expect("[the connection is lost; trying again")
+        cut.come_up()
+        terminal.expect("[connected again]")
+        terminal.process.sendintr()
+        terminal.expect("KeyboardInterrupt")
+        assert terminal.wait_end() == 130
+
+
+def test_ctrl_c_leaves_exec_where_there_is_no_connection(
+    service: Serving, open_terminal: Open, tmp_path: Path
+) -> None:
+    say(service, tmp_path, "session", "create", "--name", "mine")
+    with cutter(service.served.port) as cut:
+        terminal = open_terminal("exec", "--connect", cut.proxy.url, "mine", "-c", RUNS_ON)
+        terminal.expect("begun")
+        cut.go_down()
+        terminal.expect("[the connection is lost; trying again")
+        terminal.process.sendintr()
+        terminal.expect("[left without a connection: what runs there may go on]")
+        status = terminal.wait_end()
+        assert "lost" not in terminal.process.before
+        assert status == 130
+
+
+def test_a_second_ctrl_c_leaves_exec_where_nobody_answers(
+    service: Serving, open_terminal: Open, tmp_path: Path
+) -> None:
+    say(service, tmp_path, "session", "create", "--name", "mine")
+    url = service.served.url
+    terminal = open_terminal("exec", "--connect", url, "mine", "-c", RUNS_ON)
+    terminal.expect("begun")
+    service.process.send_signal(signal.SIGSTOP)
+    try:
+        terminal.process.sendintr()
+        terminal.process.expect_exact("[it has not stopped yet; Ctrl-C once more leaves]")
+        terminal.process.sendintr()
+        assert terminal.wait_end() == 130
+    finally:
+        service.process.send_signal(signal.SIGCONT)
+
+
+def test_ctrl_c_leaves_attach_and_logs_where_there_is_no_connection(
+    service: Serving, open_terminal: Open, tmp_path: Path
+) -> None:
+    say(service, tmp_path, "session", "create", "--name", "mine")
+    with cutter(service.served.port) as cut:
+        where = ("--connect", cut.proxy.url)
+        runner = open_terminal("exec", "--connect", service.served.url, "mine", "-c", RUNS_ON)
+        runner.expect("begun")
+        follower = open_terminal("session", "attach", "mine", *where)
+        reader = open_terminal("session", "logs", "mine", "-f", *where)
+        follower.process.expect_exact("begun")
+        reader.process.expect_exact("begun")
+        cut.go_down()
+        for terminal in (follower, reader):
+            terminal.process.expect_exact("[the connection is lost; trying again")
+            terminal.process.sendintr()
+            status = terminal.wait_end()
+            assert "is being interrupted" not in terminal.process.before
+            assert status == 130
+        runner.process.sendintr()
+        runner.expect("KeyboardInterrupt")
 
 
 # --- session attach -----------------------------------------------------------------------------
