@@ -202,14 +202,17 @@ def parse_connect(words: Sequence[str]) -> Connect | ShowSessionHelp:
 
 def parse_exec(words: Sequence[str]) -> Exec | ShowSessionHelp:
     """What follows ``exec``. Raises UsageError."""
-    before, code = list(words), None
-    if "-c" in before:
-        at = before.index("-c")
-        if len(before) != at + 2:
-            raise UsageError("-c needs the code to run, and nothing behind it", EXEC)
-        code = before.pop()
-        before.pop()
-    options, names = _options(before, Exec, "exec", EXEC)
+    rest, code = list(words), None
+    if "-c" in rest:
+        # One word, which may look like an option; what is behind it are options again.
+        at = rest.index("-c")
+        if len(rest) == at + 1:
+            raise UsageError("-c needs the code to run", EXEC)
+        code = rest.pop(at + 1)
+        rest.pop(at)
+        if "-c" in rest:
+            raise UsageError("exec takes -c once", EXEC)
+    options, names = _options(rest, Exec, "exec", EXEC)
     if options is None:
         return ShowSessionHelp()
     if code is None and names[1:] == ["-"]:
@@ -217,7 +220,7 @@ def parse_exec(words: Sequence[str]) -> Exec | ShowSessionHelp:
     elif code is None:
         raise UsageError("exec needs the code to run", f"{EXEC}, or pyrepl3 exec SESSION - <FILE")
     if len(names) != 1:
-        raise UsageError("exec needs one session", EXEC)
+        raise UsageError("exec needs one session, and code has no arguments here", EXEC)
     return Exec(session=names[0], code=code, **options)
 
 

@@ -313,7 +313,7 @@ def test_exec_says_that_the_connection_is_lost_and_is_interrupted_when_it_is_bac
 ) -> None:
     say(service, tmp_path, "session", "create", "--name", "mine")
     with cutter(service.served.port) as cut:
-        terminal = open_terminal("exec", "--connect", cut.proxy.url, "mine", "-c", RUNS_ON)
+        terminal = open_terminal("exec", "mine", "-c", RUNS_ON, "--connect", cut.proxy.url)
         terminal.expect("begun")
         cut.go_down()
         terminal.expect("[the connection is lost; trying again")
@@ -329,7 +329,7 @@ def test_ctrl_c_leaves_exec_where_there_is_no_connection(
 ) -> None:
     say(service, tmp_path, "session", "create", "--name", "mine")
     with cutter(service.served.port) as cut:
-        terminal = open_terminal("exec", "--connect", cut.proxy.url, "mine", "-c", RUNS_ON)
+        terminal = open_terminal("exec", "mine", "-c", RUNS_ON, "--connect", cut.proxy.url)
         terminal.expect("begun")
         cut.go_down()
         terminal.expect("[the connection is lost; trying again")
