@@ -99,12 +99,15 @@ def find_token(token: str | None, token_file: str | os.PathLike[str] | None) -> 
     """
     if token is not None:
         return _checked(token.strip(), "the token")
-    path = token_file or os.environ.get(TOKEN_FILE_VARIABLE) or default_token_file()
+    named = token_file or os.environ.get(TOKEN_FILE_VARIABLE)
+    path = named or default_token_file()
     try:
         with open(path, encoding="utf-8") as file:
             _check_mode(path, os.fstat(file.fileno()))
             text = file.read(TOKEN_CHARACTERS)
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, FileNotFoundError) and not named:
+            raise _no_token_yet(path) from error
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise _no_token(f"the token file {os.fspath(path)}", why) from error
     return _checked(text.strip(), f"the token file {os.fspath(path)}")
@@ -146,5 +149,16 @@ def _no_token(named: str, why: str, how: str = NAME_IT) -> ConfigInvalid:
         what=f"{named} cannot be used",
         why=why,
         how=how,
+        details={"field": "token"},
+    )
+
+
+def _no_token_yet(path: str | os.PathLike[str]) -> ConfigInvalid:
+    return ConfigInvalid(
+        what="there is no token yet",
+        why=f"`pyrepl3 serve` of this user makes one when it is first started, and "
+        f"{os.fspath(path)} is not there",
+        how=f"Start it first: pyrepl3 serve. For a service of another user or machine, name a file "
+        f"with its token, or set {TOKEN_FILE_VARIABLE}",
         details={"field": "token"},
     )

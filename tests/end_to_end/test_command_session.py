@@ -203,8 +203,18 @@ def test_a_service_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert b"http://127.0.0.1:1 cannot be reached\n  why: Connection refused\n" in done.stderr
 
 
-def test_without_a_token_it_is_told_where_one_is(tmp_path: Path) -> None:
+def test_before_there_was_a_service_it_is_told_to_start_one(tmp_path: Path) -> None:
     done = run(COMMAND, "session", "ls", variables={"XDG_STATE_HOME": str(tmp_path)})
 
     assert done.returncode == 1
+    assert done.stderr.startswith(b"pyrepl3: there is no token yet\n")
+    assert b"how: Start it first: pyrepl3 serve." in done.stderr
+
+
+def test_a_token_file_that_was_named_and_is_not_there_is_told(tmp_path: Path) -> None:
+    named = str(tmp_path / "mistyped")
+    done = run(COMMAND, "session", "ls", "--token-file", named)
+
+    assert done.returncode == 1
+    assert f"the token file {named} cannot be used\n  why: No such file".encode() in done.stderr
     assert b"`pyrepl3 serve` says where its token is" in done.stderr
