@@ -223,6 +223,7 @@ def _told(path: str) -> Iterator[None]:
 
 
 def _in_words(path: str, error: OSError) -> PyreplError:
+    path = path.strip("/")  # as its client has it, who named it below the session's directory
     why = error.strerror or str(error)
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
@@ -251,6 +252,7 @@ def _in_words(path: str, error: OSError) -> PyreplError:
 
 
 def _no_file(path: str, why: str) -> PyreplError:
+    path = path.strip("/")
     return NotFound(
         what=f"there is no file {path[:200]!r}",
         why=why,

@@ -226,3 +226,12 @@ def test_a_directory_that_is_gone_or_may_not_be_used_is_told_so(root: Path) -> N
     with pytest.raises(StorageIo) as caught:
         files.remove("/proc/self", "status")
     assert caught.value.details["errno"] in ("EACCES", "EPERM")  # also to root
+
+
+@pytest.mark.parametrize("path", ["nope", "/nope", "nope/"])
+def test_a_file_that_is_not_there_is_told_as_its_client_named_it(tmp_path: Path, path: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        files.look(str(tmp_path), path)
+
+    assert caught.value.what == "there is no file 'nope'"
+    assert caught.value.details == {"path": "nope"}
