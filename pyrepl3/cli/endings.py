@@ -9,7 +9,7 @@ import signal
 
 from pyrepl3.cli.statuses import FAILED, INTERRUPTED
 from pyrepl3.errors import Code
-from pyrepl3.events import Error, Result
+from pyrepl3.events import Error, InterruptOutcome, Result
 
 
 def status_of(ending: Result | Error) -> int:
@@ -40,6 +40,15 @@ def describe_death(ending: Error) -> str:
         name = ending.details["signal"]
         return f"its process was killed by {name} ({signal.strsignal(number) or 'unknown'})"
     return ending.value or ending.name
+
+
+def describe_interrupt(outcome: InterruptOutcome) -> str:
+    """What an interrupt of a session came to, for a line about it."""
+    if outcome.by == "nothing":
+        return "nothing ran"
+    if outcome.by == "kill":
+        return "its process was ended; its variables are lost"
+    return f"interrupted; its variables are {outcome.state}"
 
 
 def _signal_of(ending: Error) -> int | None:

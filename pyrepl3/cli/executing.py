@@ -96,6 +96,8 @@ def _show(ending: Result | Error) -> None:
         if ending.has_value and ending.repr:
             descriptors.say(ending.repr + "\n", STDOUT)
         return
-    descriptors.say("".join(ending.traceback) or f"pyrepl3: {ending.name}: {ending.value}\n")
+    traceback = "".join(ending.traceback)
+    if traceback or not is_death(ending):
+        descriptors.say(traceback or f"pyrepl3: {ending.name}: {ending.value}\n")
     if is_death(ending):
         descriptors.say(f"pyrepl3: the session is lost: {describe_death(ending)}\n")

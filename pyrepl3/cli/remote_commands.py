@@ -17,6 +17,7 @@ from pyrepl3.cli import descriptors
 from pyrepl3.cli import remote_arguments as asked
 from pyrepl3.cli.connection_notes import ConnectionNotes
 from pyrepl3.cli.descriptors import STDOUT
+from pyrepl3.cli.endings import describe_interrupt
 from pyrepl3.cli.executing import execute
 from pyrepl3.cli.named_sessions import describe_end, find_named
 from pyrepl3.cli.programs import ProgramUnreadable, from_standard_input
@@ -60,7 +61,7 @@ async def _do(client: Client, command: asked.RemoteCommand, connection: Connecti
         case asked.SessionInterrupt():
             async with client.attach(command.session) as session:
                 outcome = await session.interrupt()
-            return _print(f"{outcome.by}: its variables are {outcome.state}\n")
+            return _print(describe_interrupt(outcome) + "\n")
         case asked.SessionClose():
             async with client.attach(command.session) as session:
                 await session.close()

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pyrepl3.cli.endings import describe_death, is_death, status_of
-from pyrepl3.events import Error, Result, Usage
+from pyrepl3.cli.endings import describe_death, describe_interrupt, is_death, status_of
+from pyrepl3.events import Error, InterruptOutcome, Result, Usage
 
 
 def _error(name: str, **fields: Any) -> Error:
@@ -60,3 +60,15 @@ def test_a_kill_by_the_service_says_why() -> None:
     )
 
     assert describe_death(death) == death.value
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        (InterruptOutcome("kept", "nothing"), "nothing ran"),
+        (InterruptOutcome("kept", "signal"), "interrupted; its variables are kept"),
+        (InterruptOutcome("lost", "kill"), "its process was ended; its variables are lost"),
+    ],
+)
+def test_what_an_interrupt_came_to_is_told(outcome: InterruptOutcome, told: str) -> None:
+    assert describe_interrupt(outcome) == told
