@@ -25,6 +25,7 @@ from pyrepl3.cli.statuses import FAILED, INTERRUPTED
 from pyrepl3.config import DEFAULT_TEMPLATE
 from pyrepl3.errors import ExecutionNotFound, SessionLost, SessionNotFound
 from pyrepl3.remote.client import Client
+from pyrepl3.remote.told_errors import NOT_KNOWN_ANY_MORE
 
 
 def run(command: asked.RemoteCommand) -> int:
@@ -87,7 +88,8 @@ async def _found(client: Client, name: str) -> Mapping[str, Any]:
         return session
     raise SessionNotFound(
         what=f"there is no session {name}",
-        why="none was opened under that id or name, or it ended too long ago",
+        why="none was opened under that id or name since the service was started, or it ended too "
+        "long ago",
         how="pyrepl3 session ls shows which there are",
         details={"session": name},
     )
@@ -126,6 +128,12 @@ async def _logs(client: Client, command: asked.SessionLogs) -> int:
             async for message in events:
                 if not _log(message):
                     return FAILED
+    except SessionNotFound as error:  # there was one just before
+        raise SessionLost(
+            what="the session is gone",
+            why=NOT_KNOWN_ANY_MORE,
+            how="pyrepl3 session ls shows which there are",
+        ) from error
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0

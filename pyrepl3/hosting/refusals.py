@@ -50,7 +50,7 @@ def session_not_found(session: str) -> PyreplError:
     """There is none; or it is another's, which nobody is told."""
     return SessionNotFound(
         what=f"there is no session {session}",
-        why="none was opened under that id, or it ended too long ago",
+        why="none was opened under that id since the service was started, or it ended too long ago",
         how=f"List the sessions that there are {LIST}",
         details={"session": session},
     )

@@ -34,7 +34,7 @@ from pyrepl3.events import Error, Event, Gap, InterruptOutcome, Result
 from pyrepl3.remote.event_stream import EventStream
 from pyrepl3.remote.link import Inbox, Link
 from pyrepl3.remote.link_state import LAST, Message
-from pyrepl3.remote.told_errors import as_error
+from pyrepl3.remote.told_errors import NOT_KNOWN_ANY_MORE, as_error
 from pyrepl3.telemetry.traceparent import current_traceparent
 from pyrepl3.wire.client_events import from_map
 
@@ -42,7 +42,6 @@ ABANDON_S = 5.0
 """For a request to interrupt what nobody waits for any more."""
 NO_DEADLINE_S = 1e9
 """What an infinite ``timeout_s`` is in JSON, which has no infinity: thirty years."""
-
 OnEvent = Callable[[Event], object]
 Sender = MemoryObjectSendStream[Event]
 Receiver = MemoryObjectReceiveStream[Event]
@@ -233,7 +232,10 @@ class RemoteSession:
         kind = message["type"]
         if kind == "refused":
             # A new connection could not attach to it: it is no more.
-            self._over(_gone(as_error(message).why))
+            error = as_error(message)
+            self._over(
+                _gone(NOT_KNOWN_ANY_MORE if isinstance(error, SessionNotFound) else error.why)
+            )
         elif kind in LAST:
             self._over(_gone(str(message.get("cause") or f"it is {message.get('reason')}")))
         elif kind == "gap":
@@ -311,7 +313,7 @@ class RemoteSession:
             return await self._link.ask(kind, named, timeout_s=within_s, is_for_good=is_for_good)
         except SessionNotFound as error:
             # There was one: the service was started again, or has forgotten it.
-            gone = _gone(error.why)
+            gone = _gone(NOT_KNOWN_ANY_MORE)
             self._over(gone)
             raise gone from error
 

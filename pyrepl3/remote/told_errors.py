@@ -18,6 +18,11 @@ from pyrepl3.errors import (
 
 _CLASSES = {kind.code: kind for kind in PyreplError.__subclasses__()}
 
+NOT_KNOWN_ANY_MORE = (
+    "it ended meanwhile, or the service was started anew, which knows nothing of it"
+)
+"""Why a session that there was before is not found."""
+
 
 def as_error(fields: Mapping[str, Any]) -> PyreplError:
     """The error of a `refused`, or of a problem. Of a code that is not known, an InternalError."""

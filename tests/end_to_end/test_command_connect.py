@@ -380,6 +380,27 @@ def test_ctrl_c_leaves_attach_and_logs_where_there_is_no_connection(
         runner.expect("KeyboardInterrupt")
 
 
+def test_a_service_that_was_started_anew_is_told_where_its_sessions_are_missed(
+    tmp_path: Path, open_terminal: Open
+) -> None:
+    with serving(tmp_path) as first:
+        say(first, tmp_path, "session", "create", "--name", "mine")
+        with cutter(first.served.port) as cut:
+            where = ("--connect", cut.proxy.url)
+            runner = open_terminal("exec", "mine", "-c", RUNS_ON, *where)
+            reader = open_terminal("session", "logs", "mine", "-f", *where)
+            for terminal in (runner, reader):
+                terminal.expect("begun")
+            cut.go_down()
+            with serving(tmp_path) as second:
+                cut.proxy.target = ("127.0.0.1", second.served.port)
+                cut.come_up()
+                for terminal in (runner, reader):
+                    terminal.process.expect_exact("or the service was started anew")
+                    assert terminal.wait_end() == 1
+                    assert "code: SESSION_LOST" in terminal.process.before
+
+
 # --- session attach -----------------------------------------------------------------------------
 
 

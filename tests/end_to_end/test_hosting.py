@@ -381,7 +381,8 @@ async def test_a_session_is_found_by_its_principal_alone(desk: Desk) -> None:
     for session in (opened.session, "mine", "nothing"):
         with pytest.raises(SessionNotFound) as caught:
             await desk.find(session, "eve")
-        assert caught.value.why == "none was opened under that id, or it ended too long ago"
+        told = "since the service was started, or it ended too long ago"
+        assert caught.value.why == f"none was opened under that id {told}"
     assert [each.session for each in await desk.list()] == [opened.session]
     assert await desk.list("eve") == []
 
