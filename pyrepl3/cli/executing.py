@@ -19,8 +19,8 @@ from pyrepl3.cli.descriptors import STDOUT
 from pyrepl3.cli.endings import describe_death, is_death, status_of
 from pyrepl3.cli.scripts import PlainDisplays
 from pyrepl3.cli.statuses import INTERRUPTED
-from pyrepl3.cli.texts import MAY_GO_ON, NOT_STOPPED
-from pyrepl3.errors import ExecutionNotFound, ServiceUnreachable, SessionLost
+from pyrepl3.cli.texts import MAY_GO_ON, NOT_STOPPED, OVER_DEADLINE
+from pyrepl3.errors import Code, ExecutionNotFound, ServiceUnreachable, SessionLost
 from pyrepl3.events import Error, Result
 from pyrepl3.remote.session import RemoteSession
 
@@ -99,5 +99,7 @@ def _show(ending: Result | Error) -> None:
     traceback = "".join(ending.traceback)
     if traceback or not is_death(ending):
         descriptors.say(traceback or f"pyrepl3: {ending.name}: {ending.value}\n")
+    if ending.code == Code.EXECUTION_TIMEOUT:
+        descriptors.say(OVER_DEADLINE)
     if is_death(ending):
         descriptors.say(f"pyrepl3: the session is lost: {describe_death(ending)}\n")

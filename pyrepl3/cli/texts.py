@@ -207,6 +207,7 @@ TRYING_AGAIN = "[the connection is lost; trying again. Ctrl-C leaves]\n"
 CONNECTED_AGAIN = "[connected again]\n"
 NOT_STOPPED = "[it has not stopped yet; Ctrl-C once more leaves]\n"
 MAY_GO_ON = "[left without a connection: what runs there may go on]\n"
+OVER_DEADLINE = "pyrepl3: it was interrupted at its deadline, which the session's limits set\n"
 NO_CONNECTION = "(no connection) "
 INTERRUPTED_LATER = """
 [there is no connection: the code is interrupted as soon as there is one; Ctrl-C once more leaves]

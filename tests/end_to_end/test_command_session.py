@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -148,6 +149,23 @@ def test_ctrl_c_interrupts_the_code_and_keeps_the_session(
         assert process.wait(LIMIT_S) == 130
 
     assert say("exec", "mine", "-c", "kept").stdout == b"1\n"
+
+
+def test_code_that_passes_its_deadline_is_told_so(service: Serving, say: Say) -> None:
+    wish = {"name": "brief", "limits": {"execution_timeout_s": 0.3}}
+    request = Request(
+        f"{service.served.url}/v1/sessions",
+        json.dumps(wish).encode(),
+        {"Authorization": f"Bearer {service.token}"},
+    )
+    with urlopen(request) as answer:
+        assert answer.status == 201
+
+    late = say("exec", "brief", "-c", "while True: pass")
+    assert late.returncode == 1
+    assert late.stderr.endswith(
+        b"pyrepl3: it was interrupted at its deadline, which the session's limits set\n"
+    )
 
 
 def test_another_command_interrupts_what_runs(say: Say, variables: dict[str, str]) -> None:
