@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import select
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -31,6 +31,9 @@ comes over the wire, tokens too."""
 STDOUT, STDERR = 1, 2
 LINES = 10_000
 """That may wait for their reader: some MB, and a minute of a busy service."""
+TOGETHER_S = 0.05
+"""How long the first line waits for others: each wake-up of the thread that writes costs the event
+loop more than the line does, as both want the interpreter."""
 CLOSE_S = 1.0
 """For those that still wait, at the end."""
 
@@ -76,7 +79,10 @@ class LineHandler(logging.Handler):
     def __init__(self, descriptor: int, *, most_lines: int = LINES) -> None:
         super().__init__()
         self._descriptor = descriptor
-        self._lines: queue.Queue[bytes | None] = queue.Queue(most_lines)
+        self._most_lines = most_lines
+        self._lines: deque[bytes] = deque()
+        self._something = threading.Event()
+        self._closing = threading.Event()
         self._dropped = 0
         self._thread = threading.Thread(target=self._write_all, name="pyrepl3 log", daemon=True)
         self._thread.start()
@@ -91,31 +97,39 @@ class LineHandler(logging.Handler):
             return
         if self._dropped:
             self._tell_dropped()
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
+        if len(self._lines) >= self._most_lines:
             self._dropped += 1
+            return
+        self._lines.append(line)
+        if not self._something.is_set():
+            self._something.set()
 
     def close(self) -> None:
         """Wait, bounded, until all is written."""
-        try:
-            self._lines.put(None, timeout=CLOSE_S)
-        except queue.Full:
-            super().close()
-            return
+        self._closing.set()
+        self._something.set()
         self._thread.join(CLOSE_S)
         super().close()
 
     def _tell_dropped(self) -> None:
-        if not self._lines.full():
+        if len(self._lines) < self._most_lines:
             dropped, self._dropped = self._dropped, 0
             note(logger, logging.WARNING, "log lines dropped", lines=dropped)
 
     def _write_all(self) -> None:
         is_broken = False
-        while (line := self._lines.get()) is not None:
-            if not is_broken:
-                is_broken = not self._write(line)
+        while True:
+            self._something.wait()
+            is_last = self._closing.wait(TOGETHER_S)
+            # Before the lines are taken: one that comes meanwhile is taken now, or sets it again.
+            self._something.clear()
+            lines = []
+            while self._lines:
+                lines.append(self._lines.popleft())
+            if lines and not is_broken:
+                is_broken = not self._write(b"".join(lines))
+            if is_last:
+                return
 
     def _write(self, data: bytes) -> bool:
         """False when nobody will ever read it: the service goes on without its log."""
