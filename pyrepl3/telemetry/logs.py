@@ -123,9 +123,8 @@ class LineHandler(logging.Handler):
             is_last = self._closing.wait(TOGETHER_S)
             # Before the lines are taken: one that comes meanwhile is taken now, or sets it again.
             self._something.clear()
-            lines = []
-            while self._lines:
-                lines.append(self._lines.popleft())
+            # As many as there are now: a flood is held to its bound, and the rest is dropped.
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
             if lines and not is_broken:
                 is_broken = not self._write(b"".join(lines))
             if is_last:
