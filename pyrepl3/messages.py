@@ -8,7 +8,8 @@ closes that channel, on failure too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Protocol
 
 import attrs
 import trio
@@ -31,14 +32,39 @@ class Refused:
     error: PyreplError
 
 
-EventChannel = trio.MemorySendChannel[Event | Refused]
+class EventChannel(Protocol):
+    """Where one execution tells its events: a memory channel, or what ends elsewhere like one.
+
+    An empty one takes an event at once. Whoever has one closes it.
+    """
+
+    def send_nowait(self, event: Event | Refused, /) -> None:
+        """Raises trio.WouldBlock, and trio.BrokenResourceError where nobody takes events."""
+
+    async def send(self, event: Event | Refused, /) -> None:
+        """As soon as there is room. Raises trio.BrokenResourceError."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+    def __enter__(self) -> EventChannel: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+
 EventReceiver = trio.MemoryReceiveChannel[Event | Refused]
 
 
-def open_events() -> tuple[EventChannel, EventReceiver]:
-    """The channel of one execution's events."""
+def open_events() -> tuple[trio.MemorySendChannel[Event | Refused], EventReceiver]:
+    """The channel of one execution's events, to a task that takes them."""
     # Not subscripted, as that would build its type at each call, on the hot path.
-    send: EventChannel
+    send: trio.MemorySendChannel[Event | Refused]
     receive: EventReceiver
     send, receive = trio.open_memory_channel(EVENT_CAPACITY)
     return send, receive

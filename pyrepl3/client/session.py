@@ -23,7 +23,16 @@ from pyrepl3.client.settings import SessionSettings
 from pyrepl3.config import check_timeout
 from pyrepl3.errors import ConfigInvalid, PyreplError, SessionLost
 from pyrepl3.events import Event, InterruptOutcome
-from pyrepl3.messages import EventReceiver, Execute, Interrupt, Lease, Query, Refused, open_events
+from pyrepl3.messages import (
+    EventChannel,
+    EventReceiver,
+    Execute,
+    Interrupt,
+    Lease,
+    Query,
+    Refused,
+    open_events,
+)
 from pyrepl3.session import refusals
 from pyrepl3.telemetry.observing import ObservedExecution, Observers
 from pyrepl3.telemetry.traceparent import current_traceparent
@@ -173,40 +182,35 @@ class Session:
         self,
         execution: str,
         code: str,
+        events: EventChannel,
         *,
         timeout_s: float | None = None,
         allow_input: bool = True,
         filename: str | None = None,
         silent: bool = False,
         traceparent: str | None = None,
-    ) -> EventReceiver:
+    ) -> None:
         """Send code under an id of the caller's, and do not wait for what comes of it.
 
-        Executions run in the order in which they were sent. The channel that is returned tells of
-        this one: `Started` first, one `Result` or `Error` last, or `Refused` alone. Whoever closes
-        it before abandons what is printed, and interrupts nothing. No observer hears of it but by
-        the caller. Raises CodeTooLarge, SessionLost, ConfigInvalid.
+        Executions run in the order in which they were sent. ``events`` is told of this one:
+        `Started` first, one `Result` or `Error` last, or `Refused` alone. No observer hears of it
+        but by the caller. Raises CodeTooLarge, SessionLost, ConfigInvalid; then it is told nothing.
         """
         self._check(code, timeout_s)
         name = None if filename is None else _file_name(filename)
         self._untouched = False
-        send, events = open_events()
-        request = Execute(
-            execution,
-            code,
-            send,
-            timeout_s=timeout_s,
-            allow_input=allow_input,
-            filename=name,
-            silent=silent,
-            traceparent=traceparent,
+        await self._requests.execute(
+            Execute(
+                execution,
+                code,
+                events,
+                timeout_s=timeout_s,
+                allow_input=allow_input,
+                filename=name,
+                silent=silent,
+                traceparent=traceparent,
+            )
         )
-        try:
-            await self._requests.execute(request)
-        except BaseException:
-            events.close()
-            raise
-        return events
 
     async def abandon(self, execution: str) -> None:
         """Nobody waits for that execution any more: what waits is dropped, what runs interrupted.

@@ -80,6 +80,10 @@ class Executions:
         self._under_way[record.execution] = record
         return record
 
+    def withdraw(self, record: Record) -> None:
+        """It was not taken after all, and may be sent again under its id."""
+        del self._under_way[record.execution]
+
     def end(self, record: Record, *, seq: int) -> None:
         """Its terminal event has that number."""
         record.last_seq = seq

@@ -179,6 +179,7 @@ class Host:
                 await stack.aclose()
                 # What was under way is being told, now that the session is given back.
                 work.cancel_scope.deadline = trio.current_time() + OUTCOMES_S
+                await hosted.wait_told()
             hosted.ended()
             self._tell_if_drained()
             await self._keep(hosted)

@@ -39,8 +39,8 @@ from pyrepl3.hosting.hosting_messages import (
     Submit,
 )
 from pyrepl3.hosting.inputs import Inputs
+from pyrepl3.hosting.journal_channel import JournalChannel
 from pyrepl3.journal.journal import Journal
-from pyrepl3.messages import EventReceiver, Refused
 from pyrepl3.telemetry.notes import bound
 from pyrepl3.telemetry.observing import ObservedExecution, Observers, SessionEnded, SessionOpened
 from pyrepl3.telemetry.traceparent import valid_traceparent
@@ -76,8 +76,11 @@ class HostedSession:
     """Why its process ended, if it did by itself."""
     _executions: Executions = attrs.field(factory=Executions, init=False)
     _inputs: Inputs = attrs.field(factory=Inputs, init=False)
-    _all_ended: trio.Event = attrs.field(init=False)
-    """Set when all executions that were accepted up to now have their outcome in the journal."""
+    _channels: dict[str, JournalChannel] = attrs.field(factory=dict, init=False)
+    """Of the executions that may still tell something, in the order in which they were accepted."""
+    _latest: JournalChannel | None = attrs.field(default=None, init=False)
+    _all_told: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set when the last of those has ended; made anew for whoever waits then."""
     _attached: int = attrs.field(default=0, init=False)
     _opened_at: float = attrs.field(factory=time.time, init=False)
     _last_used_at: float = attrs.field(factory=time.time, init=False)
@@ -88,8 +91,6 @@ class HostedSession:
     def __attrs_post_init__(self) -> None:
         self.address, self.inbox = open_mailbox(HOSTED_MAILBOX)
         self._alarm = Alarm(self._expire)
-        self._all_ended = trio.Event()
-        self._all_ended.set()
 
     async def run(self, work: trio.Nursery) -> None:
         """Serve until it is closed, has expired, or its process has ended.
@@ -130,7 +131,7 @@ class HostedSession:
 
     async def _handle(self, message: HostedMessage, work: trio.Nursery) -> None:
         if isinstance(message, Submit):
-            await self._submit(message, work)
+            await self._submit(message)
         elif isinstance(message, Respond):
             work.start_soon(self._respond, message)
         elif isinstance(message, InterruptHosted):
@@ -156,7 +157,7 @@ class HostedSession:
             self._closers.append(message.reply)
             self._end("closed")
 
-    async def _submit(self, message: Submit, work: trio.Nursery) -> None:
+    async def _submit(self, message: Submit) -> None:
         with message.reply as reply:
             request = message.request
             observed: ObservedExecution | None = None
@@ -170,19 +171,7 @@ class HostedSession:
                     raise refusals.service_ending()
                 if len(self._executions) > self.limits.queued_executions:
                     raise refusals.queue_full(self.limits.queued_executions)
-                events = await self.session.send(
-                    request.execution,
-                    request.code,
-                    timeout_s=request.timeout_s,
-                    allow_input=request.allow_input,
-                    filename=request.filename,
-                    silent=request.silent,
-                    traceparent=(
-                        valid_traceparent(request.traceparent)
-                        if observed is None
-                        else observed.traceparent
-                    ),
-                )
+                channel = await self._send(request, observed)
             except PyreplError as error:
                 if observed is not None:
                     observed.refused(error)
@@ -192,11 +181,39 @@ class HostedSession:
                 if observed is not None:
                     observed.left()
                 raise
-            record = self._executions.accept(request, since=self.journal.last_seq)
             self._rest()
-            reply.answer(self._accepted(record, again=False))
-            before, self._all_ended = self._all_ended, trio.Event()
-            work.start_soon(self._follow, record, events, before, self._all_ended, observed)
+            reply.answer(self._accepted(channel.record, again=False))
+            channel.accept(self._latest)
+            self._latest = channel
+
+    async def _send(
+        self, request: wire.Execute, observed: ObservedExecution | None
+    ) -> JournalChannel:
+        """Have it run. Raises what it is refused with."""
+        record = self._executions.accept(request, since=self.journal.last_seq)
+        with bound(execution=record.execution):
+            channel = JournalChannel(record, observed, self.journal, self._note, self._told)
+        self._channels[record.execution] = channel
+        try:
+            await self.session.send(
+                request.execution,
+                request.code,
+                channel,
+                timeout_s=request.timeout_s,
+                allow_input=request.allow_input,
+                filename=request.filename,
+                silent=request.silent,
+                traceparent=(
+                    valid_traceparent(request.traceparent)
+                    if observed is None
+                    else observed.traceparent
+                ),
+            )
+        except BaseException:
+            self._executions.withdraw(record)
+            self._told(record)
+            raise
+        return channel
 
     def _observe(self, request: wire.Execute) -> ObservedExecution | None:
         return self.observers.execution(
@@ -312,41 +329,8 @@ class HostedSession:
 
     # --- events ---------------------------------------------------------------------------------
 
-    async def _follow(
-        self,
-        record: Record,
-        events: EventReceiver,
-        before: trio.Event,
-        ended: trio.Event,
-        observed: ObservedExecution | None,
-    ) -> None:
-        """Everything that one execution tells goes into the journal, its terminal event last.
-
-        It begins there when all ``before`` it have ended there: they have ended by then, but the
-        tasks that write run in any order. What was dropped from the queue has no beginning.
-        """
-        try:
-            with events, bound(execution=record.execution):
-                async for event in events:
-                    if isinstance(event, Refused):
-                        if observed is not None:
-                            observed.refused(event.error)
-                        event = refusals.as_outcome(record.execution, event.error)
-                    elif isinstance(event, Started):
-                        await before.wait()
-                    self._note(record, event, observed)
-                    await self.journal.make_room()
-            if not record.ended:
-                self._note(record, refusals.outcome_unknown(record.execution), observed)
-        finally:
-            if observed is not None:
-                observed.left()  # cut off: nobody is told, but who counts
-        await before.wait()
-        ended.set()
-
-    def _note(self, record: Record, event: Event, observed: ObservedExecution | None) -> None:
-        if observed is not None:
-            observed.see(event)
+    def _note(self, record: Record, event: Event) -> None:
+        """Everything that an execution tells goes into the journal, its terminal event last."""
         seq = self._append(as_map(event), can_wait=isinstance(event, Started))
         if isinstance(event, Started):
             record.started = True
@@ -358,6 +342,19 @@ class HostedSession:
             self._inputs.execution_ended(record.execution)
             self._rest()
             self._close_if_drained()
+
+    def _told(self, record: Record) -> None:
+        """Nothing more comes of that execution."""
+        del self._channels[record.execution]
+        if not self._channels:
+            self._all_told.set()
+
+    async def wait_told(self) -> None:
+        """Until all executions have told all that they had to."""
+        while self._channels:
+            if self._all_told.is_set():
+                self._all_told = trio.Event()
+            await self._all_told.wait()
 
     def _append(self, fields: Mapping[str, Any], *, can_wait: bool = False) -> int:
         return self.journal.append(
@@ -387,8 +384,8 @@ class HostedSession:
 
     def ended(self) -> None:
         """Its process and its executions have ended: the last event, and nothing after it."""
-        for record in self._executions.under_way:  # cut off: the disk took too long, say
-            self._note(record, refusals.outcome_unknown(record.execution), None)
+        for channel in list(self._channels.values()):  # the disk took too long, say
+            channel.cut_off()
         if self.standing == "died":
             self._append({"type": "session_died", "cause": self.cause, "state": "lost"})
         else:
@@ -401,6 +398,8 @@ class HostedSession:
 
     def cut_off(self) -> None:
         """Nobody is told of its end any more, if it has not come: the service ends at once."""
+        for channel in self._channels.values():
+            channel.leave()
         if not self.is_over:
             self._tell_end("the service ends")
 

@@ -32,6 +32,17 @@ class Batch:
     entries: list[Entry]
 
 
+Take = Callable[[Entry], bool]
+
+
+@attrs.define(eq=False)
+class _Waiting:
+    """A reader that has all up to ``place``, and takes what comes next where it is told."""
+
+    place: int
+    take: Take
+
+
 @attrs.define(eq=False)
 class Journal:
     """Made by `Journals.open`."""
@@ -44,6 +55,7 @@ class Journal:
     )
     _closed: bool = attrs.field(default=False, init=False)
     _news: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _waiting: list[_Waiting] = attrs.field(factory=list, init=False)
     _spilling: bool = attrs.field(default=False, init=False)
     _spilled: trio.Event = attrs.field(factory=trio.Event, init=False)
 
@@ -58,6 +70,11 @@ class Journal:
         return self._state.oldest_seq
 
     @property
+    def has_room(self) -> bool:
+        """Whether it is in its bounds: if not, whoever writes waits in `make_room` first."""
+        return self._state.has_room
+
+    @property
     def is_closed(self) -> bool:
         """Whether its last event has been told: its session is over."""
         return self._closed
@@ -67,14 +84,21 @@ class Journal:
     def append(self, make_body: Callable[[int], bytes], *, can_wait: bool = False) -> Entry:
         """One more event; ``make_body`` gives its bytes, told its number. Readers wake."""
         entry = self._state.append(make_body, can_wait=can_wait)
-        self._wake()
+        have_all_taken = True
+        for reader in self._waiting:
+            if reader.place == entry.seq - 1 and reader.take(entry):
+                reader.place = entry.seq
+            else:
+                have_all_taken = False
+        if not have_all_taken:
+            self._wake()
         return entry
 
     async def make_room(self) -> None:
         """Bring the journal back into its bounds, if it is over them.
 
-        Every writer calls it after `append`, so that whoever prints waits for the disk. What
-        cannot be written is forgotten, and told as a gap.
+        Every writer calls it before or after `append`, so that whoever prints waits for the disk.
+        What cannot be written is forgotten, and told as a gap.
         """
         if self._spilling:
             await self._spilled.wait()
@@ -125,11 +149,13 @@ class Journal:
 
     # --- reading --------------------------------------------------------------------------------
 
-    async def read(self, since: int) -> Batch | None:
+    async def read(self, since: int, take: Take | None = None) -> Batch | None:
         """What comes behind the event ``since``, as soon as there is something.
 
         None when nothing will come any more. A reader goes on from the last number of what it
-        got: that of the last event, or of the gap.
+        got: that of the last event, or of the gap. While it waits, it may ``take`` an event in the
+        very moment in which it is told, without a turn of its own; where that gives False, it gets
+        it here.
         """
         has_waited = False
         while True:
@@ -147,8 +173,18 @@ class Journal:
             if self._closed:
                 await trio.lowlevel.checkpoint()
                 return None
-            await self._news.wait()
+            since = await self._wait_news(since, take)
             has_waited = True
+
+    async def _wait_news(self, since: int, take: Take | None) -> int:
+        """Until there is something that was not taken; up to where all was."""
+        reader = _Waiting(since, take or _take_nothing)
+        self._waiting.append(reader)
+        try:
+            await self._news.wait()
+        finally:
+            self._waiting.remove(reader)
+        return reader.place
 
     async def _read_disk(self, since: int) -> list[Entry]:
         try:
@@ -171,3 +207,7 @@ class Journal:
 
     def _complain(self, error: StoreFailed) -> None:
         logger.warning("events of a session are forgotten, as the disk failed: %s", error)
+
+
+def _take_nothing(entry: Entry) -> bool:
+    return False

@@ -83,15 +83,24 @@ class JournalState:
 
     # --- from memory to disk ------------------------------------------------------------------
 
+    @property
+    def has_room(self) -> bool:
+        """Whether nothing has to go to disk."""
+        return self.memory_bytes <= self._allowed_bytes()
+
+    def _allowed_bytes(self) -> int:
+        config = self.budget.config
+        allowed = config.memory_bytes
+        if self.budget.memory_bytes > config.total_memory_bytes:
+            allowed = min(allowed, config.least_memory_bytes)
+        return allowed
+
     def surplus(self) -> list[Entry]:
         """The oldest events in memory that have to go to disk; empty while there is room.
 
         They stay in memory until `written` or `lost` tells what became of them.
         """
-        config = self.budget.config
-        allowed = config.memory_bytes
-        if self.budget.memory_bytes > config.total_memory_bytes:
-            allowed = min(allowed, config.least_memory_bytes)
+        allowed = self._allowed_bytes()
         if self.memory_bytes <= allowed:
             return []
         # Half at once: a write for every event would cost more than the event.

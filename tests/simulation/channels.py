@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from types import TracebackType
 
 import attrs
+import trio
 
 from pyrepl3.client import session as client_session
 from pyrepl3.events import Error, Event, Result
-from pyrepl3.messages import EventChannel, EventReceiver, Refused, open_events
+from pyrepl3.messages import EventReceiver, Refused, open_events
 
 from .replacing import replaced
 
@@ -25,7 +26,7 @@ Accuse = Callable[[str], None]
 class ObservedChannel:
     """The sending end of one execution's events, with all that a `MemorySendChannel` does here."""
 
-    channel: EventChannel
+    channel: trio.MemorySendChannel[Event | Refused]
     accuse: Accuse
     ended: bool = False
     closed: bool = False

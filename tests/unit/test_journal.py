@@ -203,3 +203,62 @@ async def test_a_discarded_journal_holds_nothing_and_its_readers_end(
     assert await journal.read(30) is None
     other.close()
     assert await all_of(other) == entries(1, 30)
+
+
+async def test_a_reader_takes_what_is_told_while_it_waits_in_that_very_moment(
+    journal: Journal,
+) -> None:
+    await tell(journal, 2)
+    taken: list[Entry] = []
+    got: list[int] = []
+
+    def take(entry: Entry) -> bool:
+        if len(taken) == 2:
+            return False
+        taken.append(entry)
+        return True
+
+    async def read() -> None:
+        batch = await journal.read(2, take)
+        assert batch is not None
+        got.extend(entry.seq for entry in batch.entries)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await wait_all_tasks_blocked()
+        for number in (3, 4):
+            journal.append(body)
+            assert [entry.seq for entry in taken][-1] == number
+        await wait_all_tasks_blocked()
+        assert got == []
+        await tell(journal, 2)  # one that it does not take, and one behind it
+
+    assert [entry.seq for entry in taken] == [3, 4]
+    assert got == [5, 6]
+
+
+async def test_one_that_takes_keeps_nobody_else_from_reading(journal: Journal) -> None:
+    taken: list[int] = []
+    got: list[Stretch | Entry] = []
+
+    async def read() -> None:
+        got.extend(await all_of(journal))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        nursery.start_soon(journal.read, 0, lambda entry: not taken.append(entry.seq))
+        await wait_all_tasks_blocked()
+        await tell(journal, 3)
+        journal.close()
+
+    assert taken == [1, 2, 3]
+    assert got == entries(1, 3)
+
+
+async def test_one_that_was_cancelled_takes_nothing_any_more(journal: Journal) -> None:
+    taken: list[int] = []
+    with trio.move_on_after(0):
+        await journal.read(0, lambda entry: not taken.append(entry.seq))
+    await tell(journal, 1)
+
+    assert taken == []
