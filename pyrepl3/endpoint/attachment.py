@@ -31,6 +31,8 @@ class Attachment:
     since: int
     send_entry: Callable[[Entry], Awaitable[None]]
     send_gap: Callable[[str, Stretch], Awaitable[None]]
+    send_nowait: Callable[[Entry], bool] | None = attrs.field(default=None, kw_only=True)
+    """The same as ``send_entry``, where it can be done without waiting; False where it cannot."""
     _begin: int = attrs.field(
         default=attrs.Factory(lambda self: self.since, takes_self=True), init=False
     )
@@ -84,7 +86,7 @@ class Attachment:
             await self._send_earlier()
         batch: Batch | None = None
         with trio.CancelScope() as self._waits:
-            batch = await self.opened.journal.read(self.since)
+            batch = await self.opened.journal.read(self.since, self._take)
         if batch is None:
             return self._wanted < self._begin
         if batch.gap is not None:
@@ -93,6 +95,12 @@ class Attachment:
         for entry in batch.entries:
             await self.send_entry(entry)
             self.since = entry.seq
+        return True
+
+    def _take(self, entry: Entry) -> bool:
+        if self.send_nowait is None or self.scope.cancel_called or not self.send_nowait(entry):
+            return False
+        self.since = entry.seq
         return True
 
     async def _send_earlier(self) -> None:

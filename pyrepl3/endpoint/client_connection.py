@@ -22,7 +22,13 @@ from pyrepl3.endpoint.attachment import Attachment
 from pyrepl3.endpoint.client_requests import VERSION, ClientRequests, Fields, Finish
 from pyrepl3.endpoint.outbox import Outbox
 from pyrepl3.endpoint.problems import error_fields
-from pyrepl3.endpoint.web_socket import MESSAGE_BYTES, Closed, drop, send_frames
+from pyrepl3.endpoint.web_socket import (
+    MESSAGE_BYTES,
+    Closed,
+    drop,
+    send_frames,
+    send_frames_nowait,
+)
 from pyrepl3.errors import BadMessage, PyreplError
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.hosting_messages import HostMessage, Opened
@@ -75,7 +81,11 @@ class ClientConnection:
     _in_flight: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(IN_FLIGHT), init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._outbox = Outbox(partial(send_frames, self.socket), self.config.endpoint.slow_client_s)
+        self._outbox = Outbox(
+            partial(send_frames, self.socket),
+            self.config.endpoint.slow_client_s,
+            partial(send_frames_nowait, self.socket),
+        )
 
     async def run(self) -> None:
         """Talk until the client has gone, is too slow, or says nothing that can be understood."""
@@ -231,14 +241,24 @@ class ClientConnection:
         if attachment is not None and not attachment.is_over:
             attachment.reach_back(since)
         else:
-            self._start(Attachment(opened, since, self._send_entry, self._send_gap), nursery)
+            self._start(self._attachment(opened, since), nursery)
 
     async def _join(self, opened: Opened, nursery: trio.Nursery) -> None:
         attachment = self._attachments.get(opened.session)
         if attachment is None or attachment.is_over:
-            attachment = Attachment(opened, 0, self._send_entry, self._send_gap, is_held=True)
+            attachment = self._attachment(opened, 0, is_held=True)
             self._start(attachment, nursery)
         await attachment.told.wait()
+
+    def _attachment(self, opened: Opened, since: int, *, is_held: bool = False) -> Attachment:
+        return Attachment(
+            opened,
+            since,
+            self._send_entry,
+            self._send_gap,
+            send_nowait=self._send_entry_nowait,
+            is_held=is_held,
+        )
 
     def _leave(self, session: str) -> None:
         attachment = self._attachments.get(session)
@@ -272,6 +292,13 @@ class ClientConnection:
             frame = encode_json(decode_msgpack(entry.body))
         await self._outbox.wait_room()
         self._outbox.post(frame, can_wait=entry.can_wait)
+
+    def _send_entry_nowait(self, entry: Entry) -> bool:
+        """Called by whoever tells the event, who is not to be kept by more than this."""
+        if self.format is not Format.MSGPACK or not self._outbox.has_room:
+            return False
+        self._outbox.post(entry.body, can_wait=entry.can_wait)
+        return True
 
     async def _send_gap(self, session: str, gap: Stretch) -> None:
         await self._outbox.wait_room()

@@ -6,6 +6,7 @@ fragments of a message, and on the time that a client may take to read one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
 import trio
@@ -13,6 +14,8 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketReque
 from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, TextMessage
+
+from pyrepl3.endpoint.outbox import Written
 
 MESSAGE_BYTES = 8 * 2**20
 """Of one message: code of the largest size that a frame of the worker link has room for."""
@@ -26,11 +29,18 @@ Closed = ConnectionClosed
 
 
 class ReplayStream(trio.abc.Stream):
-    """A stream whose first bytes were read already, and are given again."""
+    """A stream whose first bytes were read already, and are given again.
+
+    And that can send without waiting, where it is one of a bare socket.
+    """
 
     def __init__(self, first: bytes, stream: trio.abc.Stream) -> None:
         self._first = first
         self._stream = stream
+        self._socket = stream.socket if isinstance(stream, trio.SocketStream) else None
+        self._rest = b""
+        """Of what was sent without waiting."""
+        self._is_sending = False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         if self._first:
@@ -41,7 +51,29 @@ class ReplayStream(trio.abc.Stream):
         return bytes(await self._stream.receive_some(max_bytes))
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        self._is_sending = True
+        try:
+            await self._stream.send_all(data)
+        finally:
+            self._is_sending = False
+
+    @property
+    def can_send_now(self) -> bool:
+        """Whether nothing is on its way that has to come before."""
+        return self._socket is not None and not self._is_sending and not self._rest
+
+    def send_nowait(self, data: bytes) -> bool:
+        """Send what the socket takes; whether that is all. The rest comes with the next
+        `send_all`. Only while it ``can_send_now``."""
+        assert self._socket is not None
+        try:
+            sent = os.write(self._socket.fileno(), data)
+        except OSError:
+            sent = 0  # there is no room; or it has ended, which whoever sends the rest is told
+        self._rest = data[sent:]
+        return not self._rest
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
@@ -120,6 +152,17 @@ async def send_frames(socket: WebSocketConnection, frames: Sequence[str | bytes]
         raise Closed(socket.closed) from None
     finally:
         lock.release()
+
+
+def send_frames_nowait(socket: WebSocketConnection, frames: Sequence[str | bytes]) -> Written:
+    """The same without waiting, where that can be. Raises nothing."""
+    stream = socket._stream
+    assert isinstance(stream, ReplayStream)
+    is_open = socket._wsproto.state is ConnectionState.OPEN
+    if not (is_open and stream.can_send_now) or socket.closed:
+        return Written.NOTHING
+    data = b"".join([socket._wsproto.send(_event(frame)) for frame in frames])
+    return Written.ALL if stream.send_nowait(data) else Written.A_PART
 
 
 async def drop(socket: WebSocketConnection) -> None:

@@ -44,7 +44,8 @@ class Reader:
         return sorted([*self.entries, *gone])
 
 
-def reader_of(journal: Journal, since: int) -> Reader:
+def reader_of(journal: Journal, since: int, *, is_quick: bool = False) -> Reader:
+    """``is_quick``: it takes every other event in the moment in which it is told."""
     entries: list[int] = []
     gaps: list[Stretch] = []
     address: Address[HostedMessage]
@@ -69,7 +70,14 @@ def reader_of(journal: Journal, since: int) -> Reader:
         await trio.lowlevel.checkpoint()
         gaps.append(gap)
 
-    return Reader(journal, inbox, Attachment(opened, since, send_entry, send_gap), entries, gaps)
+    def send_nowait(entry: Entry) -> bool:
+        if entry.seq % 2 or not is_quick:
+            return False
+        entries.append(entry.seq)
+        return True
+
+    attachment = Attachment(opened, since, send_entry, send_gap, send_nowait=send_nowait)
+    return Reader(journal, inbox, attachment, entries, gaps)
 
 
 async def tell(journal: Journal, events: int) -> None:
@@ -155,24 +163,30 @@ STEPS = st.lists(
 )
 
 
-@given(steps=STEPS, before=st.integers(0, 20), since=st.integers(0, 20), tight=st.booleans())
-@settings(deadline=None, max_examples=60)
+@given(
+    steps=STEPS,
+    before=st.integers(0, 20),
+    since=st.integers(0, 20),
+    tight=st.booleans(),
+    quick=st.booleans(),
+)
+@settings(deadline=None, max_examples=100)
 def test_each_event_comes_once_or_is_told_to_be_gone(
-    steps: list[tuple[str, int]], before: int, since: int, tight: bool
+    steps: list[tuple[str, int]], before: int, since: int, tight: bool, quick: bool
 ) -> None:
     """Whatever is told and asked for meanwhile, also where the journal forgets."""
-    trio.run(partial(play, steps, before, min(since, before), TIGHT if tight else ROOMY))
+    trio.run(partial(play, steps, before, min(since, before), TIGHT if tight else ROOMY, quick))
 
 
 async def play(
-    steps: list[tuple[str, int]], before: int, since: int, config: JournalConfig
+    steps: list[tuple[str, int]], before: int, since: int, config: JournalConfig, quick: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = attrs.evolve(config, directory=folder)
         with open_journals(config) as journals:
             journal = journals.open()
             await tell(journal, before)
-            reader = reader_of(journal, since)
+            reader = reader_of(journal, since, is_quick=quick)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(reader.attachment.run)
                 for step, number in steps:
@@ -256,3 +270,22 @@ async def test_one_that_was_only_held_has_not_left_when_it_ends() -> None:
 
     assert reader.inbox.receive_nowait() == Attached()
     assert reader.inbox.receive_nowait() == Detached(has_left=False)
+
+
+async def test_who_takes_events_at_once_takes_none_once_it_is_let_go_of() -> None:
+    with open_journals(ROOMY) as journals:
+        journal = journals.open()
+        reader = reader_of(journal, 0, is_quick=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reader.attachment.run)
+            await wait_all_tasks_blocked()
+            await tell(journal, 2)
+            await wait_all_tasks_blocked()
+            await tell(journal, 1)
+            await wait_all_tasks_blocked()
+            journal.append(lambda _: BODY)
+            assert reader.entries == [1, 2, 3, 4]
+            reader.attachment.scope.cancel()
+            await tell(journal, 2)
+
+    assert reader.entries == [1, 2, 3, 4]

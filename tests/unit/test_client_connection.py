@@ -18,6 +18,7 @@ from pyrepl3.client.session import Session
 from pyrepl3.config import Config, JournalConfig, Limits
 from pyrepl3.endpoint.access import Principal
 from pyrepl3.endpoint.client_connection import ClientConnection
+from pyrepl3.endpoint.outbox import never
 from pyrepl3.endpoint.web_socket import Closed
 from pyrepl3.hosting.hosted_session import HostedSession
 from pyrepl3.hosting.hosting_messages import (
@@ -29,7 +30,7 @@ from pyrepl3.hosting.hosting_messages import (
     Submit,
 )
 from pyrepl3.journal.journals import open_journals
-from pyrepl3.messages import EventChannel, EventReceiver, open_events
+from pyrepl3.messages import EventChannel
 from pyrepl3.telemetry.observing import Observers
 from pyrepl3.wire import client_requests as wire
 from pyrepl3.wire.client_codec import Format, decode_msgpack
@@ -42,10 +43,8 @@ class Worker:
     executions: dict[str, EventChannel] = attrs.field(factory=dict)
     abandoned: list[str] = attrs.field(factory=list)
 
-    async def send(self, execution: str, code: str, **options: Any) -> EventReceiver:
-        events, receiver = open_events()
+    async def send(self, execution: str, code: str, events: EventChannel, **options: Any) -> None:
         self.executions[execution] = events
-        return receiver
 
     async def abandon(self, execution: str) -> None:
         await trio.lowlevel.checkpoint()
@@ -110,7 +109,7 @@ class World:
             self.host,
             Config(),
         )
-        connection._outbox.write = socket.write
+        connection._outbox.write, connection._outbox.write_nowait = socket.write, never
         self.nursery.start_soon(connection.run)
         return socket
 

@@ -275,3 +275,48 @@ async def test_a_replay_gives_its_bytes_first_and_then_the_streams(
     assert await replay.receive_some(3) == b"fir"
     assert await replay.receive_some() == b"st"
     assert await replay.receive_some(100) == b"and more"
+
+
+async def test_what_a_socket_does_not_take_at_once_comes_before_all_that_is_sent_later() -> None:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    theirs = await trio.open_tcp_stream("127.0.0.1", listeners[0].socket.getsockname()[1])
+    ours = await listeners[0].accept()
+    replay = ReplayStream(b"", ours)
+    sent = bytearray()
+    async with theirs, ours:
+        number = 0
+        while replay.can_send_now:
+            piece = number.to_bytes(4, "big") * 50_000
+            number += 1
+            sent += piece
+            if not replay.send_nowait(piece):
+                break
+        assert not replay.can_send_now
+        got = bytearray()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(replay.send_all, b"the end")
+            while not got.endswith(b"the end"):
+                got += await theirs.receive_some(2**20)
+        assert replay.can_send_now
+    await listeners[0].aclose()
+
+    assert bytes(got) == bytes(sent) + b"the end"
+
+
+async def test_a_stream_that_is_no_socket_sends_nothing_without_waiting() -> None:
+    _, theirs = memory_stream_pair()
+
+    assert not ReplayStream(b"", theirs).can_send_now
+
+
+async def test_a_socket_that_has_ended_takes_nothing_and_says_so_where_it_is_waited_for() -> None:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    theirs = await trio.open_tcp_stream("127.0.0.1", listeners[0].socket.getsockname()[1])
+    ours = await listeners[0].accept()
+    replay = ReplayStream(b"", ours)
+    await ours.aclose()
+    assert not replay.send_nowait(b"to nobody")
+    with pytest.raises(trio.ClosedResourceError):
+        await replay.send_all(b"")
+    await theirs.aclose()
+    await listeners[0].aclose()

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from actors.testing import cancel_at_each_checkpoint
-from pyrepl3.endpoint.outbox import FINISH_S, PATIENCE_S, WRITE_BYTES, Frame, Outbox
+from pyrepl3.endpoint.outbox import FINISH_S, PATIENCE_S, WRITE_BYTES, Frame, Outbox, Written
 
 SLOW_CLIENT_S = 30.0
 
@@ -223,3 +223,110 @@ async def test_wherever_its_writer_is_cancelled_nothing_is_written_twice(
     async for _ in cancel_at_each_checkpoint(write_all):
         written = [frame for frames in client.writes for frame in frames]
         assert written == posted[: len(written)]
+
+
+# --- without waiting ------------------------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class QuickClient(Client):
+    """Takes what it is sent without a wait, or a part of it, or nothing."""
+
+    takes: Written = Written.ALL
+    at_once: list[list[Frame]] = attrs.field(factory=list)
+
+    def write_nowait(self, frames: Sequence[Frame]) -> Written:
+        if self.takes is not Written.NOTHING:
+            self.at_once.append(list(frames))
+        return self.takes
+
+
+@asynccontextmanager
+async def quickly_written_to(client: QuickClient) -> AsyncIterator[Outbox]:
+    outbox = Outbox(client.write, SLOW_CLIENT_S, client.write_nowait)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.run)
+        await trio.testing.wait_all_tasks_blocked()
+        yield outbox
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_cannot_wait_is_written_where_it_is_told_with_what_waited(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = QuickClient()
+    async with quickly_written_to(client) as outbox:
+        outbox.post(b"accepted", can_wait=True)
+        outbox.post(b"result")
+        assert client.at_once == [[b"accepted", b"result"]]
+        assert outbox.has_room
+        await outbox.wait_sent()
+        await trio.sleep(1)
+
+    assert client.writes == []
+
+
+async def test_what_waited_alone_is_written_by_the_task(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = QuickClient()
+    async with quickly_written_to(client) as outbox:
+        outbox.post(b"result")
+        outbox.post(b"started", can_wait=True)
+        await trio.sleep(PATIENCE_S)
+        await outbox.wait_sent()
+
+    assert (client.at_once, client.writes) == ([[b"result"]], [[b"started"]])
+
+
+async def test_what_was_written_in_part_is_finished_before_anything_else(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = QuickClient(takes=Written.A_PART)
+    async with quickly_written_to(client) as outbox:
+        outbox.post(b"a")
+        outbox.post(b"b")  # must not be written at once: half of that before it is out
+        assert client.at_once == [[b"a"]]
+        await outbox.wait_sent()
+        assert client.writes == [[b"b"]]
+        outbox.post(b"c")
+        assert client.at_once == [[b"a"], [b"c"]]
+        await outbox.wait_sent()
+        assert client.writes == [[b"b"], []]
+
+
+async def test_nothing_is_written_at_once_behind_what_the_task_has_to_write(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = QuickClient(takes=Written.NOTHING)
+    async with quickly_written_to(client) as outbox:
+        outbox.post(b"a")
+        client.takes = Written.ALL
+        outbox.post(b"b")
+        await outbox.wait_sent()
+        outbox.post(b"c")
+
+    assert (client.writes, client.at_once) == ([[b"a", b"b"]], [[b"c"]])
+
+
+async def test_a_rest_that_the_client_does_not_take_in_time_is_the_end(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = QuickClient(takes=Written.A_PART, is_full=True)
+    with pytest.RaisesGroup(trio.TooSlowError, allow_unwrapped=True, flatten_subgroups=True):
+        async with quickly_written_to(client) as outbox:
+            outbox.post(b"a")
+            await trio.sleep(SLOW_CLIENT_S + 2 * FINISH_S)
+    assert outbox.is_torn
+
+
+async def test_who_waits_for_nothing_does_not_keep_the_task_awake(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = QuickClient()
+    async with quickly_written_to(client) as outbox:
+        await outbox.wait_sent()
+        await trio.sleep(1)  # comes to its end only where nobody spins
+        outbox.post(b"a")
+
+    assert client.at_once == [[b"a"]]
