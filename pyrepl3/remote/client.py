@@ -20,7 +20,8 @@ from anyio.abc import TaskGroup
 from pyrepl3.config import DEFAULT_TEMPLATE, Limits, check_timeout
 from pyrepl3.errors import PyreplError
 from pyrepl3.remote.addresses import find_address, find_token
-from pyrepl3.remote.link import Inbox, Link
+from pyrepl3.remote.inbox import Inbox
+from pyrepl3.remote.link import Link
 from pyrepl3.remote.link_state import LAST, Message
 from pyrepl3.remote.session import OnEvent, RemoteSession, SessionFacts, finite
 from pyrepl3.remote.told_errors import as_error

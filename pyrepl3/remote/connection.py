@@ -13,6 +13,16 @@ class Connection(Protocol):
     async def send(self, data: bytes) -> None:
         """One message. Raises Disconnected."""
 
+    def send_nowait(self, data: bytes) -> bool:
+        """One message, without waiting; False where that cannot be."""
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether a part of that is still to be sent, by `flush`."""
+
+    async def flush(self) -> None:
+        """Raises Disconnected."""
+
     async def receive(self) -> list[dict[str, Any]]:
         """The messages that come next, one at least. Raises Disconnected."""
 

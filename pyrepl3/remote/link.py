@@ -16,12 +16,12 @@ from typing import Any
 import anyio
 import attrs
 from anyio.abc import TaskStatus
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from pyrepl3.errors import PyreplError, ServiceUnreachable
 from pyrepl3.remote.addresses import ServiceAddress
 from pyrepl3.remote.answers import is_understood
 from pyrepl3.remote.connection import Connect, Connection
+from pyrepl3.remote.inbox import Inbox
 from pyrepl3.remote.link_state import FOLLOWS, Answered, LinkState, Message, Told, ToSend
 from pyrepl3.remote.told_errors import (
     as_error,
@@ -41,8 +41,6 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 """Between attempts to connect again; each is twice the last, less up to a half by chance."""
 SILENCE_S = 45.0
 """The service pings every 20 s; whoever hears nothing for so long has no connection."""
-
-Inbox = MemoryObjectReceiveStream[Message]
 
 
 @attrs.define(eq=False)
@@ -74,16 +72,14 @@ class Link:
     """Ids and messages, to be sent on the connection that there is."""
     _wake: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _change: anyio.Event = attrs.field(factory=anyio.Event, init=False)
-    _inboxes: dict[str, dict[Inbox, MemoryObjectSendStream[Message]]] = attrs.field(
-        factory=dict, init=False
-    )
+    _inboxes: dict[str, list[Inbox]] = attrs.field(factory=dict, init=False)
     """Of each session everybody here who follows it."""
     _heard_at: float = attrs.field(default=-math.inf, init=False)
     _scope: anyio.CancelScope | None = attrs.field(default=None, init=False)
     _was_let_in: bool = attrs.field(default=False, init=False)
     """Whether there was a connection ever: a service that is there may be waited for."""
-    is_connected: bool = attrs.field(default=False, init=False)
-    """Whether there is a connection now."""
+    _connection: Connection | None = attrs.field(default=None, init=False)
+    """The one that there is now."""
     _message_bytes: float = attrs.field(default=math.inf, init=False)
     """The largest message that the service takes."""
     _give_up_at: float = attrs.field(default=math.inf, init=False)
@@ -226,10 +222,9 @@ class Link:
 
     def unfollow(self, session: str, inbox: Inbox) -> None:
         """Nobody reads that inbox any more."""
-        inboxes = self._inboxes.get(session, {})
-        sender = inboxes.pop(inbox, None)
-        if sender is not None:
-            sender.close()
+        inboxes = self._inboxes.get(session, [])
+        if inbox in inboxes:
+            inboxes.remove(inbox)
         inbox.close()
         if not inboxes and self._inboxes.pop(session, None) is not None:
             detach = self._state.unfollow(session)
@@ -288,7 +283,7 @@ class Link:
         """Until it is lost. Raises Disconnected."""
         self._outbox.clear()
         resumption = self._state.reconnected()
-        self.is_connected = True
+        self._connection = connection
         self.on_connection(True)
         for message in resumption.messages:
             try:
@@ -307,13 +302,15 @@ class Link:
         except* Disconnected as lost:
             raise first_of(lost) from None
         finally:
-            self.is_connected = False
+            self._connection = None
             self._change.set()
             self.on_connection(False)
             await connection.close()  # noqa: ASYNC102  # shielded and bounded inside
 
     async def _write(self, connection: Connection) -> None:
         while True:
+            if connection.has_rest:
+                await connection.flush()
             while self._outbox:
                 id, data = self._outbox.popleft()
                 self._state.sent(id)
@@ -343,8 +340,8 @@ class Link:
         if isinstance(meaning, Answered):
             self._settle(meaning.id, message=message)
         elif isinstance(meaning, Told):
-            for sender in self._inboxes.get(meaning.session, {}).values():
-                sender.send_nowait(meaning.message)
+            for inbox in list(self._inboxes.get(meaning.session, ())):
+                inbox.put(meaning.message)
         elif isinstance(meaning, ToSend):
             self._send(meaning.message)
         self._change.set()
@@ -369,15 +366,19 @@ class Link:
         data = encode_request(message)
         if len(data) > self._message_bytes:
             raise too_large(message["type"], len(data), int(self._message_bytes))
-        if self.is_connected:
+        if self._connection is None:
+            return
+        if not self._outbox and self._connection.send_nowait(data):
+            self._state.sent(message["id"])
+            if not self._connection.has_rest:
+                return
+        else:
             self._outbox.append((message["id"], data))
-            self._wake.set()
+        self._wake.set()
 
     def _open_inbox(self, session: str) -> Inbox:
-        """Unbounded: a handler that waits for an answer on this very link must not stop it. What
-        is in it, one client has asked for, and a session's limit of output bounds it."""
-        sender, inbox = anyio.create_memory_object_stream[Message](math.inf)
-        self._inboxes.setdefault(session, {})[inbox] = sender
+        inbox = Inbox()
+        self._inboxes.setdefault(session, []).append(inbox)
         return inbox
 
     def _fail(self, error: PyreplError) -> None:
@@ -388,9 +389,14 @@ class Link:
                 waiter.error = self._failure
             waiter.event.set()
         for inboxes in self._inboxes.values():
-            for sender in inboxes.values():
-                sender.close()
+            for inbox in inboxes:
+                inbox.close()
         self._change.set()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._connection is not None
 
     @property
     def failure(self) -> PyreplError:

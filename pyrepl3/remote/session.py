@@ -9,13 +9,12 @@ import itertools
 import math
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import attrs
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from pyrepl3.client.editing import Completeness, Completion, Inspection, at_cursor
 from pyrepl3.client.execution import Execution
@@ -32,7 +31,8 @@ from pyrepl3.errors import (
 )
 from pyrepl3.events import Error, Event, Gap, InterruptOutcome, Result
 from pyrepl3.remote.event_stream import EventStream
-from pyrepl3.remote.link import Inbox, Link
+from pyrepl3.remote.inbox import Inbox
+from pyrepl3.remote.link import Link
 from pyrepl3.remote.link_state import LAST, Message
 from pyrepl3.remote.told_errors import NOT_KNOWN_ANY_MORE, as_error
 from pyrepl3.telemetry.traceparent import current_traceparent
@@ -43,8 +43,6 @@ ABANDON_S = 5.0
 NO_DEADLINE_S = 1e9
 """What an infinite ``timeout_s`` is in JSON, which has no infinity: thirty years."""
 OnEvent = Callable[[Event], object]
-Sender = MemoryObjectSendStream[Event]
-Receiver = MemoryObjectReceiveStream[Event]
 
 
 @attrs.frozen(kw_only=True)
@@ -84,7 +82,7 @@ class RemoteSession:
         self._prefix = prefix
         self._request_timeout_s = timeout_s
         self._numbers = itertools.count(1)
-        self._followers: dict[str, Sender] = {}
+        self._followers: dict[str, EventStream] = {}
         self._end: PyreplError | None = None
         self._has_ended = anyio.Event()
         self._on_event = on_event
@@ -158,11 +156,7 @@ class RemoteSession:
         traceparent = current_traceparent()
         if traceparent is not None:
             fields["traceparent"] = traceparent
-        sender: Sender
-        receiver: Receiver
-        sender, receiver = anyio.create_memory_object_stream[Event](math.inf)
-        self._followers[id] = sender
-        stream = EventStream(id, receiver, self._lost)
+        stream = self._followers[id] = EventStream(id, self._lost)
         try:
             await self._send(id, fields)
             try:
@@ -172,8 +166,6 @@ class RemoteSession:
                     await self._abandon(id)  # noqa: ASYNC102  # shielded and bounded inside
         finally:
             self._followers.pop(id, None)
-            sender.close()
-            receiver.close()
 
     async def interrupt(
         self, execution: str | None = None, *, grace_s: float | None = None
@@ -220,11 +212,7 @@ class RemoteSession:
     async def read(self, inbox: Inbox) -> None:
         """Pass events on to whoever follows them, until there are no more."""
         async with anyio.create_task_group() as group:
-            async for message in inbox:
-                self._take(message, group)
-                with suppress(anyio.WouldBlock, anyio.EndOfStream):
-                    while True:  # what has come with it, in the same turn of the loop
-                        self._take(inbox.receive_nowait(), group)
+            await inbox.pass_on(lambda message: self._take(message, group))
             group.cancel_scope.cancel()
         self._over(self._link.failure)
 
@@ -273,18 +261,12 @@ class RemoteSession:
                 self._tell(execution, _forgotten(execution))
 
     def _tell(self, execution: str, event: Event) -> None:
-        sender = self._followers.get(execution)
-        if sender is None:
+        stream = self._followers.get(execution)
+        if stream is None:
             return
-        is_last = isinstance(event, Result | Error)
-        if is_last:
+        if isinstance(event, Result | Error):
             del self._followers[execution]
-        try:
-            sender.send_nowait(event)
-        except anyio.BrokenResourceError:
-            return  # its reader has gone
-        if is_last:
-            sender.close()
+        stream.put(event)
 
     def _over(self, error: PyreplError) -> None:
         """Nothing more comes of it; the first reason counts."""
@@ -292,7 +274,7 @@ class RemoteSession:
             self._end = error
         self._has_ended.set()
         while self._followers:
-            self._followers.popitem()[1].close()
+            self._followers.popitem()[1].cut()
 
     def _lost(self) -> PyreplError:
         return self._end or self._link.failure

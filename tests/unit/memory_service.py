@@ -40,6 +40,16 @@ class MemoryConnection:
             self.asked.append(decode_msgpack(data))
             self._news.notify_all()
 
+    def send_nowait(self, data: bytes) -> bool:
+        return False
+
+    @property
+    def has_rest(self) -> bool:
+        return False
+
+    async def flush(self) -> None:
+        raise AssertionError
+
     async def receive(self) -> list[dict[str, Any]]:
         async with self._news:
             while not self._to_come and self._lost is None:

@@ -182,12 +182,12 @@ async def test_two_who_follow_one_session_are_both_told_everything(
     await connection.tell(event(1), event(2))
 
     for inbox in (first, second):
-        assert [await inbox.receive() for _ in range(2)] == [event(1), event(2)]
+        assert [await anext(inbox) for _ in range(2)] == [event(1), event(2)]
     link.unfollow("s", first)
     await wait_all_tasks_blocked()
     assert connection.asked == []
     await connection.tell(event(3))
-    assert await second.receive() == event(3)
+    assert await anext(second) == event(3)
     link.unfollow("s", second)
 
 
