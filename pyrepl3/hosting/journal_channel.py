@@ -137,15 +137,17 @@ class JournalChannel:
                 await self.journal.make_room()
 
     def _write(self, event: Event | Refused) -> None:
+        """Its client first: it has what was written by then, and nobody waits for observers."""
+        told = event
+        if isinstance(told, Refused):
+            told = refusals.as_outcome(self.record.execution, told.error)
         with bound(**self._ids):
-            observed = self.observed
+            self.write(self.record, told)
+            if self.observed is None:
+                return
             if isinstance(event, Refused):
-                if observed is not None:
-                    observed.refused(event.error)
-                event = refusals.as_outcome(self.record.execution, event.error)
-            if observed is not None:
-                observed.see(event)
-            self.write(self.record, event)
+                self.observed.refused(event.error)
+            self.observed.see(told)
 
     def _go_on(self) -> None:
         """Write what may be written by now, of this one and of those that waited for it."""
