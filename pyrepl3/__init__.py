@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pyrepl3.errors import MessageTooLarge as MessageTooLarge
     from pyrepl3.errors import MisdirectedHost as MisdirectedHost
     from pyrepl3.errors import NotFound as NotFound
+    from pyrepl3.errors import NoTransaction as NoTransaction
     from pyrepl3.errors import PoolDegraded as PoolDegraded
     from pyrepl3.errors import PoolExhausted as PoolExhausted
     from pyrepl3.errors import PyreplError as PyreplError
@@ -51,8 +52,10 @@ if TYPE_CHECKING:
     from pyrepl3.errors import SessionLost as SessionLost
     from pyrepl3.errors import SessionNotFound as SessionNotFound
     from pyrepl3.errors import ShuttingDown as ShuttingDown
+    from pyrepl3.errors import SnapshotUnavailable as SnapshotUnavailable
     from pyrepl3.errors import StorageFull as StorageFull
     from pyrepl3.errors import StorageIo as StorageIo
+    from pyrepl3.errors import TransactionActive as TransactionActive
     from pyrepl3.errors import Unauthorized as Unauthorized
     from pyrepl3.errors import UnknownType as UnknownType
     from pyrepl3.errors import UnsupportedVersion as UnsupportedVersion
@@ -107,6 +110,7 @@ _HOME_OF = {
     "Logs": "pyrepl3.client.execution",
     "MessageTooLarge": "pyrepl3.errors",
     "MisdirectedHost": "pyrepl3.errors",
+    "NoTransaction": "pyrepl3.errors",
     "NotFound": "pyrepl3.errors",
     "Output": "pyrepl3.events",
     "PoolConfig": "pyrepl3.config",
@@ -124,6 +128,7 @@ _HOME_OF = {
     "SessionLost": "pyrepl3.errors",
     "SessionNotFound": "pyrepl3.errors",
     "ShuttingDown": "pyrepl3.errors",
+    "SnapshotUnavailable": "pyrepl3.errors",
     "Started": "pyrepl3.events",
     "Statistics": "pyrepl3.supervisor",
     "StorageFull": "pyrepl3.errors",
@@ -133,6 +138,7 @@ _HOME_OF = {
     "SyncSession": "pyrepl3.remote.sync_client",
     "Template": "pyrepl3.config",
     "Timeouts": "pyrepl3.config",
+    "TransactionActive": "pyrepl3.errors",
     "Unauthorized": "pyrepl3.errors",
     "UnknownType": "pyrepl3.errors",
     "UnsupportedVersion": "pyrepl3.errors",

@@ -43,6 +43,9 @@ class Code(enum.StrEnum):
     WORKER_SPAWN_FAILED = enum.auto()
     PROTOCOL_VIOLATION = enum.auto()
     RUNNER_BROKEN = enum.auto()
+    TRANSACTION_ACTIVE = enum.auto()
+    NO_TRANSACTION = enum.auto()
+    SNAPSHOT_UNAVAILABLE = enum.auto()
     POOL_EXHAUSTED = enum.auto()
     POOL_DEGRADED = enum.auto()
     SHUTTING_DOWN = enum.auto()
@@ -106,6 +109,13 @@ CODES: Mapping[Code, CodeInfo] = {
     Code.WORKER_SPAWN_FAILED: CodeInfo(503, _ANSWER, True, "a session's process did not start"),
     Code.PROTOCOL_VIOLATION: CodeInfo(200, _EVENT, False, "the process broke the protocol"),
     Code.RUNNER_BROKEN: CodeInfo(200, _EVENT, False, "the code broke the runner around it"),
+    Code.TRANSACTION_ACTIVE: CodeInfo(
+        409, _ANSWER, False, "a transaction is open in this session already"
+    ),
+    Code.NO_TRANSACTION: CodeInfo(409, _ANSWER, False, "no transaction is open in this session"),
+    Code.SNAPSHOT_UNAVAILABLE: CodeInfo(
+        409, _ANSWER, False, "the session's process cannot be copied as it is"
+    ),
     Code.POOL_EXHAUSTED: CodeInfo(503, _ANSWER, True, "no session came free in time"),
     Code.POOL_DEGRADED: CodeInfo(503, _ANSWER, True, "sessions of this template fail to start"),
     Code.SHUTTING_DOWN: CodeInfo(503, _ANSWER, True, "the service is ending"),
@@ -261,6 +271,31 @@ class WorkerSpawnFailed(PyreplError):
     """Raised when a session's process could not be started: not found, refused, died early."""
 
     code = Code.WORKER_SPAWN_FAILED
+
+
+class TransactionActive(PyreplError):
+    """Raised where a transaction is begun within another one, or undone by halves: they do not
+    nest."""
+
+    code = Code.TRANSACTION_ACTIVE
+
+
+class NoTransaction(PyreplError):
+    """Raised where there is nothing to commit or to go back to.
+
+    Also where the transaction was rolled back meanwhile, as the session's process had died in it.
+    """
+
+    code = Code.NO_TRANSACTION
+
+
+class SnapshotUnavailable(PyreplError):
+    """Raised where a session's process cannot be copied: other threads run in it, say.
+
+    The session goes on as it was.
+    """
+
+    code = Code.SNAPSHOT_UNAVAILABLE
 
 
 class PoolExhausted(PyreplError):

@@ -126,6 +126,8 @@ class Result:
     execution_count: int
     duration_s: float
     usage: Usage
+    state: State = "kept"
+    """``rolled_back``: it was asked for with `rollback_always`, and is undone."""
 
 
 @attrs.frozen

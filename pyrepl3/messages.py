@@ -19,6 +19,13 @@ from pyrepl3.config import Limits
 from pyrepl3.errors import Code, PyreplError
 from pyrepl3.events import Event, InterruptOutcome
 
+TransactionPolicy = Literal["commit_always", "rollback_on_failure", "rollback_always", "explicit"]
+ROLLED_BACK_SINGLY = ("rollback_on_failure", "rollback_always")
+"""Policies under which each execution has a snapshot of its own."""
+QueryKind = Literal[
+    "complete", "inspect", "is_complete", "configure", "begin", "commit", "rollback"
+]
+
 EVENT_CAPACITY = 8
 """Events that may wait for a client: a few, so that a slow client slows its producer soon, and
 more than one, so that a quick one need not wake for each. At 64 KiB an output event it bounds
@@ -85,16 +92,23 @@ class Execute:
     allow_input: bool = False
     wants_started: bool = True
     timeout_s: float | None = None
-    transaction_policy: str = "commit_always"
+    transaction_policy: TransactionPolicy = "commit_always"
+    guard: bool = False
+    """Whether its session outlives it in any case: a crash is rolled back."""
     traceparent: str | None = None
     """The trace that it belongs to, as W3C Trace Context has it."""
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether a snapshot is taken before it."""
+        return self.guard or self.transaction_policy in ROLLED_BACK_SINGLY
 
 
 @attrs.define(eq=False)
 class Query:
-    """A question that the worker answers between executions (complete, inspect, configure)."""
+    """A question that the worker answers between executions, or what it is to do there."""
 
-    kind: Literal["complete", "inspect", "is_complete", "configure"]
+    kind: QueryKind
     fields: Mapping[str, Any]
     reply: Reply[Mapping[str, Any]]
 
@@ -189,13 +203,23 @@ class Shutdown:
 
 @attrs.frozen
 class Ended:
-    """The worker has answered the execution or the question of this number.
+    """The worker has answered the execution or the question of this number; or it has died, and
+    a snapshot has taken over from it (``rolled_back``).
 
-    Not ``kept``: it has said that it cannot go on.
+    ``lost``: it has said that it cannot go on.
     """
 
     number: int
-    kept: bool = True
+    state: Literal["kept", "rolled_back", "lost"] = "kept"
+    is_protected: bool = False
+    """Whether a transaction is open, so that what comes next does not lose the session either."""
+
+
+@attrs.frozen
+class Survived:
+    """The process has died while it had nothing to do, and a snapshot has taken over from it."""
+
+    cause: str
 
 
 @attrs.frozen
@@ -211,7 +235,7 @@ class Rang:
 
 
 SessionRequest = Execute | Query | AnswerInput | Interrupt | Abandon | Narrow | Close
-SessionNotice = Ended | Died | Rang
+SessionNotice = Ended | Survived | Died | Rang
 SessionMessage = SessionRequest | SessionNotice
 TransportMessage = Run | Ask | AnswerInput | Signal | DumpStack | Kill | Shutdown
 

@@ -19,6 +19,7 @@ from pyrepl3.events import (
     MimeBundle,
     Output,
     Result,
+    State,
     Stream,
     Usage,
 )
@@ -102,6 +103,8 @@ class Execution:
     usage: Usage | None = None
     omitted_bytes: int = 0
     """Output that a limit left out; 0 when it is complete."""
+    state: State = "kept"
+    """What became of the session's variables: of a dry run they are ``rolled_back``."""
 
     def add(self, event: Event) -> bool:
         """Take in one event. True when it was the last."""
@@ -111,11 +114,13 @@ class Execution:
                 self.text = event.repr
                 self.results.append(RichResult(event.data, event.metadata, is_value=True))
             self.usage = event.usage
+            self.state = event.state
         elif isinstance(event, Output):
             self.logs.add(event.stream, event.data)
             return False
         elif isinstance(event, Error):
             self.error = event
+            self.state = event.state
         elif isinstance(event, Display):
             self._display(event)
             return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import trio
@@ -20,8 +20,9 @@ from pyrepl3.client.execution import Execution
 from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
 from pyrepl3.client.requests import SessionRequests
 from pyrepl3.client.settings import SessionSettings
+from pyrepl3.client.transactions import transaction_refused
 from pyrepl3.config import check_timeout
-from pyrepl3.errors import ConfigInvalid, PyreplError, SessionLost
+from pyrepl3.errors import ConfigInvalid, NoTransaction, PyreplError, SessionLost
 from pyrepl3.events import Event, InterruptOutcome
 from pyrepl3.messages import (
     EventChannel,
@@ -30,13 +31,17 @@ from pyrepl3.messages import (
     Interrupt,
     Lease,
     Query,
+    QueryKind,
     Refused,
+    TransactionPolicy,
     open_events,
 )
 from pyrepl3.session import refusals
 from pyrepl3.telemetry.observing import ObservedExecution, Observers
 from pyrepl3.telemetry.traceparent import current_traceparent
 
+ROLLBACK_S = 10.0
+"""For a transaction that is left by an error or a cancellation: what runs in it is waited for."""
 Renew = Callable[[], Awaitable[Lease]]
 
 ATTEMPTS = 4
@@ -102,6 +107,8 @@ class Session:
         on_display: OnDisplay | None = None,
         filename: str | None = None,
         silent: bool = False,
+        transaction_policy: TransactionPolicy = "commit_always",
+        guard: bool = False,
     ) -> Execution:
         """Run code and wait for its end; what came of it, good or bad, is the `Execution`.
 
@@ -127,6 +134,8 @@ class Session:
             silent=silent,
             allow_input=on_input is not None,
             wants_started=observed is not None,
+            transaction_policy=transaction_policy,
+            guard=guard,
         )
         with events:
             try:
@@ -150,6 +159,8 @@ class Session:
         allow_input: bool = True,
         filename: str | None = None,
         silent: bool = False,
+        transaction_policy: TransactionPolicy = "commit_always",
+        guard: bool = False,
     ) -> AsyncGenerator[EventStream]:
         """Run code and follow its events: `Started` first, one `Result` or `Error` last.
 
@@ -167,6 +178,8 @@ class Session:
             silent=silent,
             allow_input=allow_input,
             wants_started=True,
+            transaction_policy=transaction_policy,
+            guard=guard,
         )
         stream = EventStream(first, lambda: self._next_event(events, observed))
         with events:
@@ -188,6 +201,8 @@ class Session:
         allow_input: bool = True,
         filename: str | None = None,
         silent: bool = False,
+        transaction_policy: TransactionPolicy = "commit_always",
+        guard: bool = False,
         traceparent: str | None = None,
     ) -> None:
         """Send code under an id of the caller's, and do not wait for what comes of it.
@@ -208,6 +223,8 @@ class Session:
                 allow_input=allow_input,
                 filename=name,
                 silent=silent,
+                transaction_policy=transaction_policy,
+                guard=guard,
                 traceparent=traceparent,
             )
         )
@@ -236,6 +253,50 @@ class Session:
             raise TypeError(f"an execution's id is a str, not a {type(execution).__name__}")
         check_timeout("grace_s", grace_s)
         return await self._requests.ask(lambda reply: Interrupt(execution, grace_s, reply))
+
+    # --- transactions -------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """From here on all that runs is one transaction, until `commit` or `rollback`.
+
+        A crash in it goes back to here as well. Raises TransactionActive, SnapshotUnavailable,
+        SessionLost.
+        """
+        await self._transact("begin")
+
+    async def commit(self) -> None:
+        """What was run since `begin` stays. Raises NoTransaction, SessionLost."""
+        await self._transact("commit")
+
+    async def rollback(self) -> None:
+        """What was run since `begin` is undone. Raises NoTransaction, SessionLost."""
+        await self._transact("rollback")
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[None]:
+        """Begin, and commit at the end of the block; rolled back where the block raises.
+
+        Raises as `begin` and `commit` do.
+        """
+        await self.begin()
+        try:
+            yield
+        except BaseException:
+            with trio.CancelScope(deadline=trio.current_time() + ROLLBACK_S, shield=True):
+                await self._undo()
+            raise
+        await self.commit()
+
+    async def _undo(self) -> None:
+        # NoTransaction: it is undone already, by a crash.
+        with suppress(NoTransaction, SessionLost):
+            await self.rollback()
+
+    async def _transact(self, kind: QueryKind) -> None:
+        self._untouched = False
+        answer = await self._ask_query(kind, {})
+        if answer["type"] == "failed":
+            raise transaction_refused(answer["name"], answer["value"])
 
     # --- for editors --------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from pyrepl3.messages import (
     Rang,
     Refused,
     SessionMessage,
+    Survived,
     TransportMessage,
 )
 from pyrepl3.session import refusals
@@ -125,10 +126,17 @@ class Session:
         match message:
             case Execute():
                 return state.execute(message, now=now)
-            case Ended(kept=False):
+            case Ended(state="lost"):
                 return state.broke(message.number, now=now)
             case Ended():
-                return state.ended(message.number, now=now)
+                return state.ended(
+                    message.number,
+                    rolled_back=message.state == "rolled_back",
+                    is_protected=message.is_protected,
+                    now=now,
+                )
+            case Survived():
+                return state.survived()
             case AnswerInput():
                 return state.answer_input(message)
             case Query():

@@ -36,6 +36,11 @@ class Job:
         return self.timeout_s is not None and self.timeout_s < math.inf
 
     @property
+    def is_protected(self) -> bool:
+        """Whether a snapshot is taken before it, to go on from if it is killed."""
+        return isinstance(self.request, Execute) and self.request.is_protected
+
+    @property
     def execution(self) -> str | None:
         """Its id, where it is an execution."""
         return self.request.execution if isinstance(self.request, Execute) else None
@@ -46,7 +51,9 @@ class Rung(enum.Enum):
 
     SIGNALLED = enum.auto()
     DUMPED = enum.auto()
-    """The next one is the kill, which is no rung: nothing comes after it."""
+    """The next one is the kill: what it ends, is lost."""
+    KILLED = enum.auto()
+    """But for what has a snapshot: that goes on without what is killed."""
 
 
 @attrs.define(eq=False)

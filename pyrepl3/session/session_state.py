@@ -71,6 +71,8 @@ class SessionState:
     _handed: deque[Job] = attrs.field(factory=deque)
     _ladder: Ladder | None = None
     _kill_at: float = math.inf
+    _is_protected: bool = False
+    """Whether a transaction is open: its beginning is what a kill goes back to."""
     _last_number: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -94,6 +96,7 @@ class SessionState:
                 execution=request.execution,
                 reads=request.allow_input,
                 timed=job.is_timed,
+                protected=job.is_protected,
             )
         return self._hand(now)
 
@@ -164,13 +167,30 @@ class SessionState:
 
     # --- actions of the transport -------------------------------------------------------------
 
-    def ended(self, number: int, *, now: float) -> list[Effect]:
-        """The worker has answered; the next one begins."""
+    def ended(
+        self,
+        number: int,
+        *,
+        rolled_back: bool = False,
+        is_protected: bool = False,
+        now: float,
+    ) -> list[Effect]:
+        """The worker has answered, or was rolled back; the next one begins."""
         if not self._handed or self._handed[0].number != number:
             return []
+        self._is_protected = is_protected
         if self.trace is not None:
-            self.trace.record(SessionAction.ENDED, job=number)
-        return self._next(now)
+            self.trace.record(
+                SessionAction.ENDED, job=number, rolled_back=rolled_back, open=is_protected
+            )
+        return self._next(now, rolled_back=rolled_back)
+
+    def survived(self) -> list[Effect]:
+        """The process died with nothing to do, and the transaction that was open is undone."""
+        self._is_protected = False
+        if self.trace is not None:
+            self.trace.record(SessionAction.SURVIVED)
+        return []
 
     def broke(self, number: int, *, now: float) -> list[Effect]:
         """The worker has answered, and said that it cannot go on: its client was told `lost`.
@@ -289,13 +309,14 @@ class SessionState:
             return self._climb(job, Code.INTERRUPTED, grace_s, None, now)
         return []
 
-    def _next(self, now: float) -> list[Effect]:
+    def _next(self, now: float, *, rolled_back: bool = False) -> list[Effect]:
         """What runs is over: those who asked for that are told, and the next one begins."""
         self._handed.popleft()
         effects: list[Effect] = []
         if self._ladder is not None:
-            state = self._state_now()
-            told = InterruptOutcome(state, "signal" if state == "kept" else "kill")
+            was_killed = self._state_now() == "lost" or self._ladder.rung is Rung.KILLED
+            state = "rolled_back" if rolled_back else self._state_now()
+            told = InterruptOutcome(state, "kill" if was_killed else "signal")
             effects.extend(self._settle(reply, told) for reply in self._ladder.replies)
             self._ladder = None
         running = self._running()
@@ -398,6 +419,10 @@ class SessionState:
             return [DumpStack()]
         if self.trace is not None:
             self.trace.record(SessionAction.DUMP_PASSED)
+        running = self._running()
+        if running is not None and (running.is_protected or self._is_protected):
+            ladder.rung, ladder.next_at = Rung.KILLED, math.inf
+            return [self._kill()]
         return [*self._lose(), self._kill()]
 
     def _settle(

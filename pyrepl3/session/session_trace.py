@@ -36,6 +36,7 @@ class SessionAction(enum.StrEnum):
     # What its transport tells it.
     ENDED = "Ended"
     BROKE = "Broke"
+    SURVIVED = "Survived"
     DIED = "Died"
     # What time does.
     DEADLINE_PASSED = "DeadlinePassed"

@@ -40,6 +40,8 @@ class SessionSubtree:
     _stopping: trio.Event = attrs.field(factory=trio.Event, init=False)
     _graceful: bool = attrs.field(default=True, init=False)
     _address: Address[SessionMessage] | None = attrs.field(default=None, init=False)
+    _exit: Answer[WorkerExit] | None = attrs.field(default=None, init=False)
+    """Of the snapshot that has come in its process's place, the latest."""
 
     def stop(self, *, graceful: bool) -> None:
         """Ask it to end; `run` returns when nothing is left."""
@@ -68,7 +70,7 @@ class SessionSubtree:
                     failure = error
                 nursery.cancel_scope.cancel()
         finally:
-            await _reaped(exit_answer)  # noqa: ASYNC102  # shielded and bounded inside
+            await _reaped(self._exit or exit_answer)  # noqa: ASYNC102  # shielded and bounded inside
         if failure is None and self._address is None:
             failure = _called_off()
         if failure is not None:
@@ -87,6 +89,7 @@ class SessionSubtree:
                 with trio.fail_after(self.pool.start_timeout_s):
                     worker = await self._spawn(exit_reply)
                     transport = _transport(worker, exit_answer, address, self.timeouts)
+                    transport.on_survival = self._outlived
                     ready: Ready = await pair.start(transport.run)
             except trio.TooSlowError:
                 failure = _not_ready(self.pool.start_timeout_s)
@@ -112,6 +115,9 @@ class SessionSubtree:
                 await self.on_death()
         if failure is not None:
             raise failure
+
+    def _outlived(self, exit_answer: Answer[WorkerExit]) -> None:
+        self._exit = exit_answer
 
     async def _spawn(self, exit_reply: Reply[WorkerExit]) -> Worker:
         try:
@@ -166,11 +172,17 @@ def _transport(
 
 
 async def _reaped(exit_answer: Answer[WorkerExit]) -> None:
-    """Wait, bounded, until the zygote has reaped: only then is the place in the pool free."""
+    """Wait, bounded, until the zygote has reaped: only then is the place in the pool free.
+
+    A snapshot that nobody has heard of yet is ended too.
+    """
     bounded = trio.CancelScope(deadline=trio.current_time() + REAP_S, shield=True)
     # No reply: there was no process, or the transport has heard of its end.
     with bounded, suppress(NoReply):
-        await exit_answer.wait()
+        while (survivor := (await exit_answer.wait()).survivor) is not None:
+            survivor.process.kill()
+            survivor.process.close()
+            exit_answer = survivor.exit
 
 
 def _called_off() -> WorkerSpawnFailed:

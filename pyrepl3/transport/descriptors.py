@@ -15,7 +15,7 @@ import trio
 
 from pyrepl3.events import Stream
 from pyrepl3.transport.process import WorkerProcess
-from pyrepl3.transport.spawning import Readable
+from pyrepl3.transport.spawning import Process, Readable
 
 READ_BYTES = 64 * 2**10
 """A pipe holds as much. Larger reads of the socket gain nothing, and cost a fresh mapping each."""
@@ -90,6 +90,22 @@ class WorkerDescriptors:
             yield data
             if len(data) < READ_BYTES:
                 return
+
+    def pass_to(self, process: Process) -> None:
+        """From now on its death is waited for, instead of that of the one before.
+
+        What that one left in the socket, where it was not to be read, is thrown away.
+        """
+        assert isinstance(process, WorkerProcess)
+        self._epoll.unregister(self._pidfd.fileno())
+        self._pidfd.close()
+        self._pidfd = process
+        self._epoll.register(process.fileno(), select.EPOLLIN)
+        if self._socket_gone:
+            self._socket_gone = False
+            self._epoll.register(self._socket.fileno(), select.EPOLLIN)
+            while self.receive():
+                continue
 
     def forget_socket(self) -> None:
         """Read and write the socket no more: it is at its end, or not to be trusted."""

@@ -26,6 +26,8 @@ class QuestionFlight:
     """A question at the worker."""
 
     ask: Ask
+    rolled_back: bool = False
+    """Whether it was to roll back, and the worker has said that it does."""
 
     @property
     def number(self) -> int:
@@ -42,6 +44,8 @@ class ExecutionFlight:
     code: Code | None = None
     """Why the service had it interrupted, if it did."""
     limit_s: float | None = None
+    rolled_back: Result | Error | None = None
+    """Its end, as it is told when the snapshot before it has taken over."""
     sent: bool = True
     """False when the worker's end was closed already: then nothing of it ran."""
     _held: deque[Event] = attrs.field(factory=deque)

@@ -25,6 +25,10 @@ STACK_BYTES = CONTROL_PAGE_BYTES - STACK_OFFSET
 _WORD = Struct("=Q")
 _WANTED_OFFSET = 0
 _CONSUMED_OFFSET = _WORD.size
+_BEGUN_OFFSET = 4 * _WORD.size
+
+LEAVE = signal.SIGRTMIN + 7
+"""As in worker/snapshots.py."""
 
 # linux/pidfd.h; Linux 6.9 and newer. The signal module has no name for it yet.
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
@@ -112,6 +116,13 @@ class WorkerProcess:
         (number,) = _WORD.unpack(word)
         return int(number)
 
+    def begun(self) -> int:
+        """The number of the last job that it has taken from its socket; 0 for none."""
+        if self._closed:
+            return 0
+        (number,) = _WORD.unpack(os.pread(self._control_page, _WORD.size, _BEGUN_OFFSET))
+        return int(number)
+
     def dump_stack(self) -> bool:
         """Have the interpreter write its stack to the control page; `read_stack` has it soon."""
         if self._closed:
@@ -132,6 +143,15 @@ class WorkerProcess:
         """SIGCONT for all of the process group, which someone has stopped."""
         return self._signal(signal.SIGCONT, group=can_signal_process_groups())
 
+    def survived_by(self, pid: int, pidfd: int) -> WorkerProcess:
+        """The handle of a snapshot that takes over from it, on the same control page."""
+        page = fcntl.fcntl(self._control_page, fcntl.F_DUPFD_CLOEXEC, 0)
+        return WorkerProcess(pid, pidfd, page)
+
+    def let_speak(self) -> bool:
+        """Let a snapshot take over: it waits for this signal, and blocks all others until then."""
+        return self._signal(LEAVE, group=False)
+
     def kill(self) -> bool:
         """SIGKILL for the worker and for what is left of its process group.
 
@@ -144,7 +164,7 @@ class WorkerProcess:
             self._signal(signal.SIGKILL, group=True)
         return alive
 
-    def _signal(self, number: signal.Signals, *, group: bool) -> bool:
+    def _signal(self, number: int, *, group: bool) -> bool:
         if self._closed:
             return False
         flags = _PIDFD_SIGNAL_PROCESS_GROUP if group else 0

@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator
 import attrs
 import trio
 
-from actors import Address, Inbox, Reply, close_mailbox, open_mailbox
+from actors import Address, Answer, Inbox, Reply, close_mailbox, open_mailbox, open_reply
 from pyrepl3.config import Limits, Template
 from pyrepl3.errors import WorkerSpawnFailed
 from pyrepl3.transport.descriptors import WorkerDescriptors
 from pyrepl3.transport.process import WorkerProcess, open_control_page
-from pyrepl3.transport.spawning import Spawn, WorkerExit
+from pyrepl3.transport.spawning import Spawn, Survivor, WorkerExit
 from pyrepl3.transport.zygote_link import (
     Exited,
     Started,
@@ -240,8 +240,29 @@ class Spawner:
 
     def _exited(self, exited: Exited) -> None:
         life = self._lives.pop(exited.pid, None)
+        survivor = None if life is None else self._survivor(exited, life)
         if life is not None:
-            life.exit.answer(WorkerExit(exited.status, exited.signal, exited.stopped))
+            told = WorkerExit(exited.status, exited.signal, exited.stopped, survivor=survivor)
+            life.exit.answer(told)
+
+    def _survivor(self, exited: Exited, life: _Life) -> Survivor | None:
+        if exited.survivor is None:
+            return None
+        try:
+            if exited.pidfd is None:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            process = life.process.survived_by(exited.survivor, exited.pidfd)
+        except OSError:  # it waits for ever, and we cannot reach it: too many descriptors are open
+            if exited.pidfd is not None:
+                os.close(exited.pidfd)
+            self._lost.append(exited.survivor)
+            self._to_send.set()
+            return None
+        reply: Reply[WorkerExit]
+        answer: Answer[WorkerExit]
+        reply, answer = open_reply()
+        self._lives[exited.survivor] = _Life(reply, process)
+        return Survivor(process, answer)
 
     # --- ends -----------------------------------------------------------------------------------
 

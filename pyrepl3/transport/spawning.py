@@ -12,7 +12,7 @@ from typing import Protocol
 
 import attrs
 
-from actors import Reply
+from actors import Answer, Reply
 from pyrepl3.events import Stream
 
 
@@ -26,6 +26,17 @@ class WorkerExit:
     """It had stopped itself (SIGSTOP), and was killed for that."""
     zygote_died: bool = False
     """Nobody reaped it for us. It got SIGKILL if it still lived."""
+    survivor: Survivor | None = None
+    """A snapshot of it, which waits to take over. Whoever gets this has to let it, or to end it."""
+
+
+@attrs.frozen(eq=False)
+class Survivor:
+    """A worker that comes in another one's place, on what connected us with that one."""
+
+    process: Process
+    exit: Answer[WorkerExit]
+    """Of its own."""
 
 
 @attrs.frozen
@@ -52,6 +63,9 @@ class Process(Protocol):
     def consumed_interrupt(self) -> int:
         """The last execution's number whose interrupt it says it has taken; 0 for none."""
 
+    def begun(self) -> int:
+        """The number of the last job that it has taken; 0 for none."""
+
     def dump_stack(self) -> bool:
         """Have its stack written; `read_stack` has it soon. False when it is dead."""
 
@@ -60,6 +74,9 @@ class Process(Protocol):
 
     def resume(self) -> bool:
         """Let it go on, if someone has stopped it. False when it is dead."""
+
+    def let_speak(self) -> bool:
+        """Let a snapshot take over. False when it is dead."""
 
     def kill(self) -> bool:
         """End it, and what it has started, without asking. False when it is dead."""
@@ -85,6 +102,9 @@ class Descriptors(Protocol):
 
     def read_pipe(self, stream: Stream) -> Iterable[bytes]:
         """All that is in a pipe now. At its end the pipe is forgotten."""
+
+    def pass_to(self, process: Process) -> None:
+        """From now on its death is waited for; the one before has died."""
 
     def forget_socket(self) -> None:
         """Read and write the socket no more: it is at its end, or not to be trusted."""

@@ -25,7 +25,7 @@ from pyrepl3.events import Stream
 from pyrepl3.messages import AnswerInput, Ask, Died, Run, SessionMessage, TransportMessage
 from pyrepl3.transport import verdicts
 from pyrepl3.transport.flight import ExecutionFlight, Flight, QuestionFlight
-from pyrepl3.transport.spawning import Descriptors, Worker, WorkerExit
+from pyrepl3.transport.spawning import Descriptors, Process, Worker, WorkerExit
 from pyrepl3.transport.uplink import Uplink
 from pyrepl3.wire.worker_messages import ProtocolViolation, encode_message
 
@@ -60,15 +60,22 @@ class Transport:
     exit: Answer[WorkerExit]
     session: Address[SessionMessage]
     timeouts: Timeouts
+    on_survival: Callable[[Answer[WorkerExit]], object] = attrs.field(default=lambda _: None)
+    """Told of the exit of each snapshot that has come in its worker's place."""
+    _process: Process = attrs.field(init=False)
+    """The one that speaks now."""
     _descriptors: Descriptors = attrs.field(init=False)
     _uplink: Uplink = attrs.field(init=False)
+    _is_closing: bool = attrs.field(default=False, init=False)
     _violation: str | None = attrs.field(default=None, init=False)
     _killed_for_ladder: bool = attrs.field(default=False, init=False)
     _stack: str = attrs.field(default="", init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._process = self.worker.process
         self._descriptors = self.worker.open_descriptors()
         self._uplink = Uplink(self.session, None, ExecutionFlight.drop)
+        self._uplink.rolling_back = self._end_process
 
     @trio.lowlevel.enable_ki_protection
     async def run(self, *, task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED) -> None:
@@ -92,12 +99,12 @@ class Transport:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._command, inbox)
                     nursery.start_soon(self._descriptors.send_rests)
-                    await self._read_until_death()
+                    cause = await self._read_until_no_one_survives()
                     nursery.cancel_scope.cancel()
-                failure = await self._tell_death()
+                failure = await self._tell_death(cause or await self._learn_cause())
         finally:
             # However it ended: nothing lives on, and nobody waits for what cannot come.
-            self.worker.process.kill()
+            self._process.kill()
             self._descriptors.close()
             for flight in self._uplink.flights:
                 _drop(flight)
@@ -133,6 +140,7 @@ class Transport:
             "silent": request.silent,
             "allow_input": request.allow_input,
             "transaction_policy": request.transaction_policy,
+            "guard": request.guard,
         }
         if request.traceparent is not None:
             fields["traceparent"] = request.traceparent
@@ -158,23 +166,59 @@ class Transport:
             if flight.number == message.number:
                 if isinstance(flight, ExecutionFlight):
                     flight.interrupt(message.code, message.limit_s)
-                self.worker.process.interrupt(message.number)
+                self._process.interrupt(message.number)
 
     def _dump_stack(self, _: messages.DumpStack) -> None:
-        self.worker.process.dump_stack()
+        self._process.dump_stack()
 
     def _kill(self, _: messages.Kill) -> None:
         self._killed_for_ladder = True
-        self._stack = self.worker.process.read_stack()
-        self.worker.process.kill()
+        self._stack = self._process.read_stack()
+        # What a snapshot may undo is not told as done any more.
+        self._uplink.is_deaf = self._uplink.may_survive
+        self._process.kill()
+
+    def _end_process(self) -> None:
+        self._process.kill()
 
     def _shut_down(self, message: messages.Shutdown) -> None:
+        self._is_closing = True
         self._send({"type": "shutdown", "reason": "closed", "grace_s": message.grace_s})
 
     def _send(self, message: dict[str, Any]) -> bool:
         return self._descriptors.send(encode_message(message))
 
     # --- up -----------------------------------------------------------------------------------
+
+    async def _read_until_no_one_survives(self) -> verdicts.Cause | None:
+        """Read one process after the other; why the last one ended, where that is known by then."""
+        while True:
+            await self._read_until_death()
+            if self._is_closing or not self._uplink.may_survive:
+                # What a snapshot holds is older than what was told: nothing may go on from it.
+                return None
+            before, begun = self._process, self._process.begun()
+            cause = await self._learn_cause()
+            if self._process is before:
+                return cause
+            await self._uplink.survive(cause, begun)
+            self._violation, self._killed_for_ladder, self._stack = None, False, ""
+            self._process.let_speak()
+
+    async def _learn_cause(self) -> verdicts.Cause:
+        """Why the process ended. A snapshot that outlives it has its place from then on."""
+        report = await self._exit_report()
+        survivor = None if report is None else report.survivor
+        if survivor is not None:
+            self._process, self.exit = survivor.process, survivor.exit
+            self.on_survival(survivor.exit)
+            self._descriptors.pass_to(survivor.process)
+        return verdicts.cause_of(
+            report,
+            violation=self._violation,
+            killed_for_ladder=self._killed_for_ladder,
+            stack=self._stack,
+        )
 
     async def _read_until_death(self) -> None:
         """Read socket and pipes until the process is dead and all that it left is read."""
@@ -211,13 +255,13 @@ class Transport:
     def _violated(self, what: str) -> None:
         self._violation = self._violation or what
         self._descriptors.forget_socket()
-        self.worker.process.kill()
+        self._process.kill()
 
     async def _hung_up(self) -> None:
         """The worker's end of the socket is closed: it has died, or has thrown it away."""
         self._descriptors.forget_socket()
         with trio.move_on_after(HANG_UP_GRACE_S):
-            await self.worker.process.wait()
+            await self._process.wait()
             return
         self._violated("closing its protocol descriptor")
 
@@ -231,17 +275,11 @@ class Transport:
             for stream in streams:
                 await self._take_pipe(stream)
 
-    async def _tell_death(self) -> WorkerSpawnFailed | None:
+    async def _tell_death(self, cause: verdicts.Cause) -> WorkerSpawnFailed | None:
         """Give everyone who waits for this process the one end that they were promised.
 
         Returns the failure where nobody but its start waited for it.
         """
-        cause = verdicts.cause_of(
-            await self._exit_report(),
-            violation=self._violation,
-            killed_for_ladder=self._killed_for_ladder,
-            stack=self._stack,
-        )
         if self._uplink.on_ready is not None:
             return self._spawn_failed(cause)
         await self._uplink.notify(Died(cause.text))

@@ -17,14 +17,25 @@ import trio
 from actors import Address
 from pyrepl3.errors import SessionLost
 from pyrepl3.events import Display, Error, InputRequested, Result, Stream
-from pyrepl3.messages import AnswerInput, Ended, SessionMessage, SessionNotice
+from pyrepl3.messages import AnswerInput, Ended, SessionMessage, SessionNotice, Survived
 from pyrepl3.transport import verdicts
 from pyrepl3.transport.flight import ExecutionFlight, Flight, QuestionFlight
 from pyrepl3.transport.output import Background, Merger, Source
 from pyrepl3.wire.frames import FrameDecoder, FrameTooLarge
 from pyrepl3.wire.worker_messages import OutputShortcut, ProtocolViolation, decode_message
 
-_ANSWERS = frozenset({"configured", "failed", "completed", "inspected", "completeness"})
+_ANSWERS = frozenset(
+    {
+        "configured",
+        "failed",
+        "completed",
+        "inspected",
+        "completeness",
+        "begun",
+        "committed",
+        "rolled_back",
+    }
+)
 
 
 @attrs.define(eq=False)
@@ -37,6 +48,12 @@ class Uplink:
     linger: Callable[[ExecutionFlight], None]
     """Takes an execution that has ended, whose client has no room for all of its last events: it
     must hold up neither the worker nor the executions behind it."""
+    rolling_back: Callable[[], None] = lambda: None
+    """Called when the worker has said its last word: a snapshot is to take over."""
+    in_transaction: bool = attrs.field(default=False, init=False)
+    """Whether a snapshot is open over several executions."""
+    is_deaf: bool = attrs.field(default=False, init=False)
+    """Whether what still comes counts for nothing: this process is done with."""
     flights: deque[Flight] = attrs.field(factory=deque, init=False)
     background: Background = attrs.field(factory=Background, init=False)
     _decoder: FrameDecoder = attrs.field(factory=FrameDecoder, init=False)
@@ -55,12 +72,16 @@ class Uplink:
 
     async def take_frames(self, data: bytes) -> None:
         """Decode and deliver what the socket gave. Raises ProtocolViolation."""
+        if self.is_deaf:
+            return
         decoder, merger, shortcut = self._decoder, self._merger, self._shortcut
         decoder.receive(data)
         violation: ProtocolViolation | None = None
         try:
             while bodies := decoder.frames():
                 for body in bodies:
+                    if self._has_enough():
+                        return
                     more = shortcut.data_of(body)
                     if more is not None:
                         merger.add_more(more)
@@ -81,6 +102,10 @@ class Uplink:
         await self.flush()
         if violation is not None:
             raise violation
+
+    def _has_enough(self) -> bool:
+        """Whether a message before this one was its last."""
+        return self.is_deaf
 
     def _source_of(self, message: dict[str, Any]) -> Source:
         execution = message["execution"]
@@ -118,10 +143,10 @@ class Uplink:
             self.on_ready(message)
         elif kind == "result":
             flight = self._current_execution(message)
-            await self._finish(flight, verdicts.result_of(message))
+            await self._end(flight, verdicts.result_of(message))
         elif kind == "error":
             flight = self._current_execution(message)
-            await self._finish(flight, verdicts.error_of(message, flight.code, flight.limit_s))
+            await self._end(flight, verdicts.error_of(message, flight.code, flight.limit_s))
         elif kind == "display":
             await self._display(message)
         elif kind == "input":
@@ -137,14 +162,28 @@ class Uplink:
             raise ProtocolViolation(f"a {message['type']!r} of an execution that is not running")
         return flight
 
-    async def _finish(self, flight: ExecutionFlight, terminal: Result | Error) -> None:
+    async def _end(self, flight: ExecutionFlight, terminal: Result | Error) -> None:
+        if terminal.state != "rolled_back":
+            await self.end(flight, terminal)
+        elif flight.run.request.is_protected:
+            flight.rolled_back = terminal
+            self._say_no_more()
+        else:
+            raise ProtocolViolation("rolling back what it took no snapshot before")
+
+    def _say_no_more(self) -> None:
+        self.is_deaf = True
+        self.rolling_back()
+
+    async def end(self, flight: ExecutionFlight, terminal: Result | Error) -> None:
+        """Deliver the end of the execution that runs, and begin the next."""
         rests = self.rests()
         self._next(flight)
         # The session first: a client that does not take its result must not look like code
         # that does not end.
-        kept = isinstance(terminal, Result) or terminal.state == "kept"
+        state = terminal.state if terminal.state != "unknown" else "lost"
         try:
-            await self.notify(Ended(flight.number, kept))
+            await self.notify(Ended(flight.number, state, self.in_transaction))
         finally:
             # Cancelled, too: no other has this flight any more.
             self.finish(flight, rests, terminal)
@@ -205,11 +244,59 @@ class Uplink:
         flight = self.flights[0] if self.flights else None
         if not isinstance(flight, QuestionFlight) or flight.number != message["id"]:
             raise ProtocolViolation("an answer to what was not asked")
+        kind = message["type"]
+        if kind == "rolled_back":
+            if not self.in_transaction:
+                raise ProtocolViolation("rolling back what it took no snapshot before")
+            flight.rolled_back = True  # answered when it has
+            self._say_no_more()
+            return
+        if kind in ("begun", "committed"):
+            self.in_transaction = kind == "begun"
+        await self.answer(flight, message)
+
+    async def answer(self, flight: QuestionFlight, message: dict[str, Any]) -> None:
+        """Deliver the answer to the question that is asked, and begin what is next."""
         self._next(flight)
         try:
-            await self.notify(Ended(flight.number))
+            await self.notify(Ended(flight.number, is_protected=self.in_transaction))
         finally:
             flight.ask.query.reply.answer(message)
+
+    # --- another process ------------------------------------------------------------------------
+
+    @property
+    def may_survive(self) -> bool:
+        """Whether a snapshot was asked for that nobody has been told to be past."""
+        flight = self.flights[0] if self.flights else None
+        return self.in_transaction or (
+            isinstance(flight, ExecutionFlight) and flight.run.request.is_protected
+        )
+
+    async def survive(self, cause: verdicts.Cause, begun: int) -> None:
+        """The worker has died, and all that it said is taken: a snapshot speaks from here on.
+
+        What ran has ended by that. What is behind the job ``begun`` waits in the socket still, and
+        is for whoever reads it next.
+        """
+        self.is_deaf, self.in_transaction = False, False
+        self._decoder = FrameDecoder()
+        flight = self.flights[0] if self.flights else None
+        if flight is None or flight.number > begun:
+            await self.notify(Survived(cause.text))
+        elif isinstance(flight, ExecutionFlight):
+            await self.end(flight, flight.rolled_back or _death_of(flight, cause))
+        elif flight.rolled_back:
+            await self.answer(flight, {"type": "rolled_back", "id": flight.number})
+        else:
+            await self._fail(flight)
+
+    async def _fail(self, flight: QuestionFlight) -> None:
+        self._next(flight)
+        try:
+            await self.notify(Ended(flight.number, "rolled_back"))
+        finally:
+            flight.ask.query.reply.fail(verdicts.died_of_question())
 
     async def notify(self, notice: SessionNotice) -> None:
         """Tell the session."""
@@ -220,3 +307,10 @@ class Uplink:
                 await self.session.send(notice)
         except trio.BrokenResourceError:
             return  # the session has ended; its subtree ends us next
+
+
+def _death_of(flight: ExecutionFlight, cause: verdicts.Cause) -> Error:
+    last_output = flight.allowance.last_output
+    return verdicts.death_of(
+        flight.execution, cause, flight.code, flight.limit_s, last_output, state="rolled_back"
+    )

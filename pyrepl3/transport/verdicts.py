@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from pyrepl3.errors import Code, SessionLost
-from pyrepl3.events import Error, Result, Usage
+from pyrepl3.events import Error, Result, State, Usage
 from pyrepl3.transport.spawning import WorkerExit
 
 
@@ -69,6 +69,7 @@ def result_of(message: Mapping[str, Any]) -> Result:
         message["execution_count"],
         message["duration_s"],
         _usage(message["usage"]),
+        message["state"],
     )
 
 
@@ -86,7 +87,7 @@ def error_of(message: Mapping[str, Any], code: Code | None, limit_s: float | Non
         value=value,
         traceback=message["traceback"],
         code=said,
-        state="lost" if said == Code.RUNNER_BROKEN else "kept",
+        state="lost" if said == Code.RUNNER_BROKEN else message["state"],
         execution_count=message["execution_count"],
         duration_s=message["duration_s"],
         exit_status=message["exit_status"],
@@ -94,7 +95,13 @@ def error_of(message: Mapping[str, Any], code: Code | None, limit_s: float | Non
 
 
 def death_of(
-    execution: str, cause: Cause, code: Code | None, limit_s: float | None, last_output: str
+    execution: str,
+    cause: Cause,
+    code: Code | None,
+    limit_s: float | None,
+    last_output: str,
+    *,
+    state: State = "lost",
 ) -> Error:
     """The event of an execution whose process ended under it."""
     details = {
@@ -120,8 +127,17 @@ def death_of(
         value=value,
         traceback=[],
         code=str(final),
-        state="lost",
+        state=state,
         details=details,
+    )
+
+
+def died_of_question() -> SessionLost:
+    """The refusal of a question in whose answering a process died that a snapshot outlived."""
+    return SessionLost(
+        what="the question has no answer",
+        why="the session's process died of it, and the session was rolled back",
+        how="Ask another one: the session goes on as it was before",
     )
 
 

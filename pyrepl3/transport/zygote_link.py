@@ -83,6 +83,10 @@ class Exited:
     status: int | None
     signal: int | None
     stopped: bool
+    survivor: int | None = None
+    """Another process that is a worker now in its place, a snapshot of it."""
+    pidfd: int | None = None
+    """Of that one, ours to close; None: it was lost, as we have too many."""
 
 
 ZygoteMessage = ZygoteReady | ZygoteFailed | Started | StartFailed | Exited
@@ -122,7 +126,7 @@ def decode_packet(packet: bytes, descriptors: Sequence[int]) -> ZygoteMessage:
     decode = _DECODERS.get(kind) if isinstance(kind, str) else None
     if decode is None:
         raise ZygoteBroke(f"a packet of the unknown type {kind!r:.100}")
-    if len(descriptors) > (kind == "started"):
+    if len(descriptors) > (kind == "started" or fields.get("survivor") is not None):
         raise ZygoteBroke(f"a {kind!r} packet with {len(descriptors)} descriptors")
     return decode(fields, descriptors)
 
@@ -167,12 +171,14 @@ def _start_failed(fields: Mapping[str, Any], _: Sequence[int]) -> StartFailed:
     return StartFailed(_integer(fields, "id"), _integer(fields, "errno"), _text(fields, "message"))
 
 
-def _exited(fields: Mapping[str, Any], _: Sequence[int]) -> Exited:
+def _exited(fields: Mapping[str, Any], descriptors: Sequence[int]) -> Exited:
     return Exited(
         _integer(fields, "pid", least=1),
         _optional_integer(fields, "status"),
         _optional_integer(fields, "signal"),
         fields.get("stopped") is True,
+        _optional_integer(fields, "survivor"),
+        descriptors[0] if descriptors else None,
     )
 
 

@@ -48,6 +48,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "execution_count": _INTEGER,
         "duration_s": _NUMBER,
         "usage": _MAP,
+        "state": _STRING,
     },
     "error": {
         "execution": _STRING,
@@ -67,13 +68,27 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
                   "cursor_end": _INTEGER},
     "inspected": {"id": _INTEGER, "found": (bool,), "text": _STRING},
     "completeness": {"id": _INTEGER, "status": _STRING, "indent": _STRING},
+    "begun": {"id": _INTEGER},
+    "committed": {"id": _INTEGER},
+    "rolled_back": {"id": _INTEGER},
     "heartbeat": {},
 }  # fmt: skip
 """What a worker may send, and the types of each field."""
 
-ERROR_CODES = frozenset({None, "INTERRUPTED", "STDIN_UNAVAILABLE", "RUNNER_BROKEN"})
+ERROR_CODES = frozenset(
+    {
+        None,
+        "INTERRUPTED",
+        "STDIN_UNAVAILABLE",
+        "RUNNER_BROKEN",
+        "TRANSACTION_ACTIVE",
+        "SNAPSHOT_UNAVAILABLE",
+    }
+)
 """What a worker may say of its own failures; every other code is the service's to give."""
 
+_STATES = frozenset({"kept", "rolled_back"})
+"""What a worker may say of its state: the rest is what its death says."""
 _SCALARS = frozenset({str, int, bool, type(None)})
 _STREAMS = frozenset({"stdout", "stderr"})
 
@@ -164,8 +179,10 @@ def _check_rest(kind: str, message: dict[str, Any]) -> None:
     if kind == "error":
         if not all(isinstance(line, str) for line in message["traceback"]):
             raise ProtocolViolation("a traceback that is no list of strings")
-        if message["code"] not in ERROR_CODES or message["state"] != "kept":
+        if message["code"] not in ERROR_CODES or message["state"] not in _STATES:
             raise ProtocolViolation("an error whose code or state is not a worker's to say")
+    elif kind == "result" and message["state"] not in _STATES:
+        raise ProtocolViolation("a result whose state is not a worker's to say")
     elif kind == "completed" and not all(isinstance(match, str) for match in message["matches"]):
         raise ProtocolViolation("completions that are no strings")
 

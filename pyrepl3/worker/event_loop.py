@@ -13,7 +13,9 @@ from types import FrameType
 from typing import Any
 
 from .interrupts import Interrupts, runs_user_code
+from .snapshots import SnapshotUnavailable
 from .tracebacks import print_exception
+from .values import true_name
 
 _LOOP_FOLDER = asyncio.__file__.rsplit("/", 1)[0]
 _SELECTORS_FILE = selectors.__file__
@@ -81,6 +83,23 @@ class AsyncioHost:
             finally:
                 if not loop.is_closed():
                     loop.remove_reader(descriptor)
+
+    def check_copyable(self) -> None:
+        loop: Any = self._loop
+        if not loop.is_closed() and not hasattr(loop, "_selector"):
+            raise SnapshotUnavailable(f"its event loop is a {true_name(type(loop))}")
+
+    def adopt_process(self) -> None:
+        """A forked epoll is that of the original: what one watches, the other is told."""
+        loop: Any = self._loop
+        selector = getattr(loop, "_selector", None)
+        if loop.is_closed() or selector is None:
+            return
+        own = type(selector)()
+        for key in list(selector.get_map().values()):
+            own.register(key.fileobj, key.events, key.data)
+        loop._selector = own
+        selector.close()
 
     def _current_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop.is_closed():

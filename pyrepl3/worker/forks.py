@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from .interrupts import Interrupts
 from .link import Link
+from .snapshots import Snapshots
 from .streams import Output
 from .tracebacks import exit_status, print_exception
 from .values import is_a, safe_str
@@ -23,13 +24,15 @@ def disown_children(
     output: Output,
     link: Link,
     interrupts: Interrupts,
+    snapshots: Snapshots,
 ) -> None:
     """From now on a child forked by a worker writes to 1 and 2, and holds none of its link."""
 
     def become_an_ordinary_process() -> None:
         descriptors = link.descriptors
-        if not descriptors:
-            return  # forked by the zygote: it is to become a worker
+        if not descriptors or snapshots.is_forking:
+            return  # forked by the zygote, or a snapshot: it is to become a worker
+        descriptors += snapshots.lifelines
         link.descriptors = ()
         output.detach()
         link.close()

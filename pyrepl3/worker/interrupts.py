@@ -139,6 +139,15 @@ class Interrupts:
             self._run(place, number, frame)
         self.pending = False
 
+    def adopt_process(self) -> None:
+        """After a take-over: what was on the page was for the process that has died."""
+        self.current = 0
+        self._put_off.clear()
+        self.pending = False
+        self.cancel = None
+        self._heard = self._words[0]
+        self._words[1] = self._words[0]
+
     def abandon(self) -> None:
         """In a forked child: SIGINT means what it means in any script, and the page is not ours."""
         self._words = [0, 0]

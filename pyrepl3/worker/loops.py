@@ -26,6 +26,12 @@ class LoopHost(Protocol):
     def wait_readable(self, descriptor: int) -> None:
         """Let background work go on until the descriptor can be read."""
 
+    def adopt_process(self) -> None:
+        """This process is a copy of the one that made it."""
+
+    def check_copyable(self) -> None:
+        """Raises SnapshotUnavailable where a copy of it could not go on."""
+
 
 class Loops:
     """The one loop of the session, or none yet."""
@@ -46,6 +52,16 @@ class Loops:
                 coroutine.close()
                 raise
         return self._host.run(coroutine, context)
+
+    def check_copyable(self) -> None:
+        """Raises SnapshotUnavailable."""
+        if self._host is not None:
+            self._host.check_copyable()
+
+    def adopt_process(self) -> None:
+        """After a take-over: what the loop waits with is shared with a process that has died."""
+        if self._host is not None:
+            self._host.adopt_process()
 
     def wait_for_message(self) -> None:
         """Return when a message is there; at once where no loop needs the time."""

@@ -27,6 +27,7 @@ from .matplotlib_hook import install_matplotlib_hook
 from .namespace import Namespace, install_quitters
 from .runner import Runner
 from .server import Server
+from .snapshots import Snapshots
 from .stdin import Questions, install_stdin
 from .streams import Output
 from .tracebacks import print_exception
@@ -60,6 +61,9 @@ class Prepared:
             interrupts=self.interrupts,
             run_in_loop=self.loops.run,
         )
+        self.snapshots = Snapshots(
+            check=self.loops.check_copyable, flush=self._flush, taken_over=self._take_over
+        )
         self.server = Server(
             link=self.link,
             runner=self.runner,
@@ -67,6 +71,7 @@ class Prepared:
             loops=self.loops,
             namespace=self.namespace,
             output=self.output,
+            snapshots=self.snapshots,
         )
         self.ready: dict[str, Any] = {
             "type": "ready",
@@ -88,7 +93,26 @@ class Prepared:
         install_matplotlib_hook()
         self.interrupts.wrap_signal_module()
         keep_order_with_children(self.output)
-        disown_children(output=self.output, link=self.link, interrupts=self.interrupts)
+        disown_children(
+            output=self.output,
+            link=self.link,
+            interrupts=self.interrupts,
+            snapshots=self.snapshots,
+        )
+
+    def _flush(self) -> None:
+        """Nothing that a copy would say a second time."""
+        self.output.flush()
+        for stream in self.original_streams[1:]:
+            if stream is not None:
+                call_user(stream.flush)
+        self.link.drain()
+
+    def _take_over(self, count: int) -> None:
+        """This process was a snapshot, and is the session's from now on."""
+        self.interrupts.adopt_process()
+        self.loops.adopt_process()
+        self.runner.adopt_session(count)
 
 
 _prepared: Prepared | None = None
@@ -116,7 +140,9 @@ def run_worker(*, read_fd: int = 3, write_fd: int = 3, control_fd: int | None = 
     if _prepared is None:
         raise RuntimeError("run_worker() before prepare()")
     prepared = _prepared
-    prepared.interrupts.install(_map_control_page(control_fd))
+    words = _map_control_page(control_fd)
+    prepared.interrupts.install(words)
+    prepared.snapshots.attach(words)
     prepared.link.attach(read_fd, write_fd, control_fd)
     prepared.output.attach(prepared.link)
     prepared.runner.adopt_process()

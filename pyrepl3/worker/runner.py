@@ -100,6 +100,32 @@ class Runner:
         """This process is the session's; one that it forks is not."""
         self._pid = getpid()
 
+    @property
+    def count(self) -> int:
+        """How many executions there were."""
+        return self._count
+
+    def adopt_session(self, count: int) -> None:
+        """After a take-over: what was run since the snapshot is counted all the same."""
+        self._count = max(self._count, count)
+        self.adopt_process()
+
+    def refuse(self, request: Message, code: str, why: str) -> Message:
+        """The message that ends an execution of which nothing runs."""
+        return {
+            "type": "error",
+            "execution": request["execution"],
+            "name": "Refused",
+            "value": why,
+            "traceback": [],
+            "code": code,
+            "state": "kept",
+            "exit_status": None,
+            "execution_count": self._count,
+            "duration_s": 0.0,
+            "usage": {"cpu_s": 0.0, "max_rss_bytes": 0},
+        }
+
     def execute(self, request: Message) -> Message:
         """Run the code of an `execute`; the message that ends it, for the caller to send."""
         execution, number = request["execution"], request["number"]
@@ -185,7 +211,7 @@ class Runner:
 
     def _success(self, value: object) -> Message:
         message: Message = {"type": "result", "value": None, "has_value": False, "repr": "",
-                            "data": {}, "metadata": {}}  # fmt: skip
+                            "data": {}, "metadata": {}, "state": "kept"}  # fmt: skip
         if value is not None:
             text = safe_repr(value)
             data, metadata = bundle_of(value, text)

@@ -15,8 +15,10 @@ from .loops import Loops
 from .namespace import Namespace
 from .runner import Runner
 from .shutdown import shut_down
+from .snapshots import Snapshots
 from .stdin import Questions
 from .streams import Output
+from .transactions import Refusal, Transactions
 from .values import encodable, safe_str, true_name
 
 RUNNER_BROKEN_STATUS = 70
@@ -39,6 +41,7 @@ class Server:
         loops: Loops,
         namespace: Namespace,
         output: Output,
+        snapshots: Snapshots,
     ) -> None:
         self._link = link
         self._runner = runner
@@ -46,9 +49,14 @@ class Server:
         self._loops = loops
         self._namespace = namespace
         self._output = output
+        self._snapshots = snapshots
+        self._transactions = Transactions(snapshots)
         self._handlers = {
             "execute": self._execute,
             "configure": self._configure,
+            "begin": self._begin,
+            "commit": self._commit,
+            "rollback": self._roll_back,
             "input_response": questions.take,
             "complete": self._assist,
             "inspect": self._assist,
@@ -62,6 +70,7 @@ class Server:
             while True:
                 self._handle(self._next())
         except LinkEnded:
+            self._transactions.end()
             _exit(0)
         except BaseException as error:
             self._give_up(None, error)
@@ -75,6 +84,9 @@ class Server:
             return backlog.popleft() if backlog else self._link.receive()
 
     def _handle(self, message: Message) -> None:
+        number = message.get("number", message.get("id"))
+        if number is not None:
+            self._snapshots.note_begun(number)
         handler = self._handlers.get(message.get("type", ""))
         if handler is not None:
             handler(message)
@@ -83,14 +95,62 @@ class Server:
 
     def _execute(self, request: Message) -> None:
         try:
-            answer = self._runner.execute(request)
+            answer = self._answer(request)
+            if answer is None:
+                return  # by another process, from which this one has taken over
             try:
                 self._link.send(answer)
             except FrameTooLarge:
                 self._link.send(_reduced(answer))
+            if answer["state"] == "rolled_back":
+                _exit(0)
+            self._transactions.leave()
             self._runner.finish()
         except BaseException as error:
             self._give_up(request, error)
+
+    def _answer(self, request: Message) -> Message | None:
+        count = self._runner.count + (not request.get("silent"))
+        try:
+            if not self._transactions.enter(request, count):
+                return None
+        except Refusal as refusal:
+            return self._runner.refuse(request, refusal.code, str(refusal))
+        answer = self._runner.execute(request)
+        self._transactions.judge(request, answer)
+        return answer
+
+    def _begin(self, request: Message) -> None:
+        try:
+            if self._transactions.begin(self._runner.count):
+                self._link.send({"type": "begun", "id": request["id"]})
+        except Refusal as refusal:
+            self._refuse(request, refusal)
+
+    def _commit(self, request: Message) -> None:
+        """The message is what commits: from then on nobody goes back."""
+        try:
+            self._transactions.check_open()
+        except Refusal as refusal:
+            self._refuse(request, refusal)
+        else:
+            self._link.send({"type": "committed", "id": request["id"]})
+            self._transactions.end()
+
+    def _roll_back(self, request: Message) -> None:
+        """The service has the copy take over when this process has ended."""
+        try:
+            self._transactions.check_open()
+        except Refusal as refusal:
+            self._refuse(request, refusal)
+        else:
+            self._link.send({"type": "rolled_back", "id": request["id"]})
+            _exit(0)
+
+    def _refuse(self, request: Message, refusal: Refusal) -> None:
+        self._link.send(
+            {"type": "failed", "id": request["id"], "name": refusal.code, "value": str(refusal)}
+        )
 
     def _give_up(self, request: Message | None, error: BaseException) -> NoReturn:
         """The runner itself failed: say so where that is possible, and end."""
@@ -152,6 +212,7 @@ class Server:
         )
 
     def _shut_down(self, request: Message) -> NoReturn:
+        self._transactions.end()
         shut_down(self._namespace, self._output)
 
 

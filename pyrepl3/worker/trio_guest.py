@@ -15,6 +15,7 @@ from typing import Any
 import trio
 
 from .interrupts import Interrupts, call_user, runs_user_code
+from .snapshots import SnapshotUnavailable
 from .tracebacks import print_exception
 
 _TRIO_FOLDER = trio.__file__.rsplit("/", 1)[0]
@@ -94,6 +95,13 @@ class TrioHost:
     def wait_readable(self, descriptor: int) -> None:
         while self._ended is None and not self._turn(descriptor, None):
             continue
+
+    def check_copyable(self) -> None:
+        if self._ended is None:
+            raise SnapshotUnavailable("trio runs in it, which waits in a thread of its own")
+
+    def adopt_process(self) -> None:
+        """It has ended: there is nothing of it to go on."""
 
     async def _main(self) -> None:
         while True:

@@ -35,6 +35,7 @@ from .birth import (
 from .codec import decode_message, pack
 from .limits import apply_limits
 from .main import prepare, run_worker
+from .snapshots import SURVIVOR
 
 CONTROL_OPTION = "--control-fd"
 MAX_CONFIGURATION_BYTES = 192 * 1024
@@ -42,6 +43,8 @@ MAX_CONFIGURATION_BYTES = 192 * 1024
 MAX_PACKET_BYTES = 4096
 MAX_TRACEBACK_CHARACTERS = 16 * 1024
 DESCRIPTORS_PER_WORKER = 4
+WORD_BYTES = 8
+"""Of the control page."""
 SWEEP_S = 1.5
 """How long an ending zygote waits for what it has killed; a process in an uninterruptible system
 call would take longer."""
@@ -68,7 +71,8 @@ class Zygote:
         self._executes = decode_message(configuration)["spawn"] == "exec"
         self.heritage = heritage
         self._boot = boot
-        self._workers: set[int] = set()
+        self._workers: dict[int, int] = {}
+        """By their ids their control pages, on which each names who would take over from it."""
         self._stopped: set[int] = set()
         # What preloaded modules have started is theirs to keep.
         self._spared = set(orphans.children())
@@ -145,7 +149,7 @@ class Zygote:
             orphans.kill_child(child)
             self._refuse(start, passed, error)
             return None
-        self._workers.add(child)
+        self._workers[child] = passed.pop()
         try:
             self._tell({"type": "started", "id": start, "pid": child}, [pidfd])
         finally:
@@ -218,14 +222,43 @@ class Zygote:
             orphans.kill_group_of_zombie(child)
         os.waitid(os.P_PID, child, os.WEXITED)
         was_stopped = child in self._stopped
-        self._workers.discard(child)
         self._stopped.discard(child)
         self._spared.discard(child)
+        survivor = self._adopt_survivor(child)
         # Its own children are ours by now.
-        orphans.kill_orphans(spared=self._workers | self._spared)
-        if is_worker:
-            report = {"type": "exited", "pid": child, "stopped": was_stopped}
-            self._tell({**report, **exit_status(state)})
+        orphans.kill_orphans(spared=self._workers.keys() | self._spared)
+        if not is_worker:
+            return
+        report = {"type": "exited", "pid": child, "stopped": was_stopped, **exit_status(state)}
+        if survivor is None:
+            self._tell(report)
+            return
+        pid, pidfd = survivor
+        try:
+            self._tell({**report, "survivor": pid}, [pidfd])
+        finally:
+            os.close(pidfd)
+
+    def _adopt_survivor(self, dead: int) -> tuple[int, int] | None:
+        """The snapshot that a worker has named to take over from it: a worker from now on.
+
+        It names what it likes: whoever is its descendant has come to us by its death, and no one
+        else is ours.
+        """
+        page = self._workers.pop(dead, None)
+        if page is None:
+            return None
+        named = int.from_bytes(os.pread(page, WORD_BYTES, SURVIVOR * WORD_BYTES), sys.byteorder)
+        if named in orphans.children() and named not in self._workers.keys() | self._spared:
+            try:
+                pidfd = os.pidfd_open(named)
+            except OSError:
+                pidfd = -1  # too many descriptors are open: it cannot be handed on
+            if pidfd >= 0:
+                self._workers[named] = page
+                return named, pidfd
+        os.close(page)
+        return None
 
     def _tell(self, message: dict[str, Any], passed: Sequence[int] = ()) -> None:
         descriptors.send_packet(self._control, pack(message), passed)

@@ -62,9 +62,9 @@ class SignalsAnother(SessionState):
 class ForgetsToSettle(SessionState):
     """Lets who asked for an interrupt wait for ever."""
 
-    def _next(self, now: float) -> list[Effect]:
+    def _next(self, now: float, *, rolled_back: bool = False) -> list[Effect]:
         self._ladder = None
-        return super()._next(now)
+        return super()._next(now, rolled_back=rolled_back)
 
 
 class ForgetsToSettleAtDeath(SessionState):

@@ -311,6 +311,7 @@ def _result(request: dict[str, Any], script: Script) -> dict[str, Any]:
         "execution_count": request["number"],
         "duration_s": 0.0,
         "usage": _USAGE,
+        "state": "kept",
     }
 
 

@@ -14,7 +14,7 @@ from actors import Address, Answer, Reply, open_mailbox, open_reply
 from pyrepl3.config import Timeouts
 from pyrepl3.events import Stream
 from pyrepl3.messages import Died, DumpStack, SessionMessage, TransportMessage
-from pyrepl3.transport.spawning import Readable, WorkerExit
+from pyrepl3.transport.spawning import Process, Readable, WorkerExit
 from pyrepl3.transport.transport import Ready, Transport
 from pyrepl3.wire.worker_messages import encode_message
 
@@ -55,6 +55,9 @@ class MemoryWorker:
     def consumed_interrupt(self) -> int:
         return 0
 
+    def begun(self) -> int:
+        return 0
+
     def dump_stack(self) -> bool:
         return not self.dead.is_set()
 
@@ -63,6 +66,12 @@ class MemoryWorker:
 
     def resume(self) -> bool:
         return not self.dead.is_set()
+
+    def let_speak(self) -> bool:
+        return not self.dead.is_set()
+
+    def pass_to(self, process: Process) -> None:
+        raise AssertionError
 
     def kill(self) -> bool:
         self.dead.set()

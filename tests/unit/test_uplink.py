@@ -49,6 +49,7 @@ def result(execution: str = "e1", **fields: Any) -> dict[str, Any]:
         "execution_count": 1,
         "duration_s": 0.1,
         "usage": {},
+        "state": "kept",
         **fields,
     }
 

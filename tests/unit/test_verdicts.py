@@ -92,6 +92,7 @@ def test_a_result_is_told_as_it_was_said() -> None:
         "execution_count": 2,
         "duration_s": 0.5,
         "usage": {"cpu_s": 0.25, "max_rss_bytes": 10},
+        "state": "kept",
     }
 
     assert verdicts.result_of(message) == Result(
@@ -103,6 +104,7 @@ def test_a_result_is_told_as_it_was_said() -> None:
 def test_usage_that_makes_no_sense_is_none(usage: dict[str, Any]) -> None:
     message = {"value": None, "has_value": False, "repr": "", "data": {}, "metadata": {}}
     message |= {"execution": "e", "execution_count": 1, "duration_s": 0.1, "usage": usage}
+    message["state"] = "kept"
 
     assert verdicts.result_of(message).usage == Usage(0.0, 0)
 

@@ -1,0 +1,210 @@
+"""Snapshots of the session's process, by fork: what it can go back to, and outlive.
+
+Owns the keepers. A keeper is a forked copy that waits; the original goes on, and commonly tells it
+to end. When the original dies instead, however that comes, its keeper takes over the session: the
+same link, the same streams, the memory of the moment of the fork. Must not know when a snapshot is
+wanted, nor what runs.
+
+A take-over has three parties. The original's death closes the pipe that its keeper reads. The
+zygote finds the keeper's number on the control page, spares it in its sweep, and reports it. The
+service reads all that the original had written, and then gives the keeper leave to speak, by a
+signal. So two processes never speak for one session.
+"""
+
+import os
+import sys
+from _signal import SIG_SETMASK, SIGRTMIN, pthread_sigmask, sigwait, valid_signals
+from collections.abc import Callable
+from posix import _exit, close, fork, getpid, getppid, lseek, pipe2, read, setsid, write
+from stat import S_ISREG
+from typing import Any
+
+from . import orphans
+from .descriptors import CONFIGURATION
+from .values import safe_str
+
+LEAVE = SIGRTMIN + 7
+"""By which the service lets a keeper speak; as in transport/process.py."""
+SURVIVOR, COUNT, BEGUN = 2, 3, 4
+"""Words of the control page: who takes over when this process dies, and the execution count then;
+and the number of the last job that was taken from the socket, so that the service knows which it
+holds still. The zygote reads the first one too."""
+
+_TO_END = b"."
+
+
+class SnapshotUnavailable(Exception):
+    """This process cannot be copied as it is; the text says why."""
+
+
+class _Keeper:
+    """One snapshot, as its original sees it."""
+
+    def __init__(self, pid: int, lifeline: int) -> None:
+        self.pid = pid
+        self.lifeline = lifeline
+
+
+class Snapshots:
+    """Those of one process; at most one of them is open."""
+
+    def __init__(
+        self,
+        *,
+        check: Callable[[], None],
+        flush: Callable[[], None],
+        taken_over: Callable[[int], None],
+    ) -> None:
+        self.is_forking = False
+        """Whether what is forked now is a keeper, and no child of the user's."""
+        self._check = check
+        self._flush = flush
+        self._taken_over = taken_over
+        self._words: Any = ()
+        self._zygote = 0
+        self._keeper: _Keeper | None = None
+        self._ended: list[int] = []
+
+    def attach(self, words: Any) -> None:
+        """This process is the session's. ``words``: the control page."""
+        self._words = words
+        self._zygote = getppid()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is one to go back to."""
+        return self._keeper is not None
+
+    @property
+    def lifelines(self) -> tuple[int, ...]:
+        """What a child of the user's must not keep: it would look as if the original lived."""
+        return () if self._keeper is None else (self._keeper.lifeline,)
+
+    def take(self) -> bool:
+        """Make one. True in the original; False in a keeper, when it has taken over.
+
+        Raises SnapshotUnavailable.
+        """
+        if len(self._words) <= BEGUN:
+            raise SnapshotUnavailable("it was not started by the service's zygote")
+        self._check()
+        _check_threads()
+        self._reap()
+        self._flush()
+        random = sys.modules.get("random")
+        dice = None if random is None else random.getstate()
+        try:
+            lifeline, ours = pipe2(os.O_CLOEXEC)
+            ready, theirs = pipe2(os.O_CLOEXEC)
+            self.is_forking = True
+            try:
+                pid = fork()
+            finally:
+                self.is_forking = False
+        except OSError as error:
+            raise SnapshotUnavailable(f"it could not be copied: {error.strerror}") from error
+        if not pid:
+            close(ours)
+            close(ready)
+            self._keep(lifeline, theirs)
+            if random is not None:
+                # It throws its dice anew in every child.
+                random.setstate(dice)
+            return False
+        close(lifeline)
+        close(theirs)
+        is_ready = read(ready, 1)
+        close(ready)
+        if not is_ready:
+            close(ours)
+            self._ended.append(pid)
+            raise SnapshotUnavailable("its copy ended at once")
+        self._keeper = _Keeper(pid, ours)
+        self._words[SURVIVOR] = pid
+        return True
+
+    def release(self) -> None:
+        """What was done since is to stay."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is None:
+            return
+        # Before it is told: it takes over only while it is named there.
+        self._words[SURVIVOR] = 0
+        try:
+            write(keeper.lifeline, _TO_END)
+        except OSError as error:
+            safe_str(error)  # it has died
+        close(keeper.lifeline)
+        self._ended.append(keeper.pid)
+        self._reap()
+
+    def note_begun(self, number: int) -> None:
+        """That job was taken from the socket."""
+        if len(self._words) > BEGUN:
+            self._words[BEGUN] = number
+
+    def note_count(self, count: int) -> None:
+        """The session's executions are counted on, whoever goes on with it."""
+        if self._keeper is not None:
+            self._words[COUNT] = count
+
+    def _reap(self) -> None:
+        for pid in list(self._ended):
+            try:
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    self._ended.remove(pid)
+            except ChildProcessError:  # user code has waited for all its children
+                self._ended.remove(pid)
+
+    # --- in the keeper --------------------------------------------------------------------------
+
+    def _keep(self, lifeline: int, ready: int) -> None:
+        """Wait for the end of the original; return when the session is this process's."""
+        mask = pthread_sigmask(SIG_SETMASK, valid_signals())
+        # A group of its own: the original's is killed as one.
+        setsid()
+        offsets = _offsets()
+        write(ready, _TO_END)
+        close(ready)
+        own = getpid()
+        if read(lifeline, 1) or self._words[SURVIVOR] != own:
+            _exit(0)
+        close(lifeline)
+        sigwait({LEAVE})
+        orphans.die_with_parent(self._zygote)
+        orphans.become_subreaper()
+        self._words[SURVIVOR] = 0
+        for descriptor, offset in offsets:
+            lseek(descriptor, offset, os.SEEK_SET)
+        self._ended.clear()
+        self._taken_over(int(self._words[COUNT]))
+        pthread_sigmask(SIG_SETMASK, mask)
+
+
+def _check_threads() -> None:
+    """A fork has the thread that calls it, and no other."""
+    count = len(os.listdir("/proc/self/task"))
+    if count == 1:
+        return
+    threading = sys.modules.get("threading")
+    main = None if threading is None else threading.main_thread()
+    named = [] if threading is None else [t.name for t in threading.enumerate() if t is not main]
+    unnamed = count - 1 - len(named)
+    if unnamed > 0:
+        named.append(f"{unnamed} of C code")
+    raise SnapshotUnavailable("other threads are running in it: " + ", ".join(map(str, named)))
+
+
+def _offsets() -> list[tuple[int, int]]:
+    """Where each file is that can be read from elsewhere: the original moves it too."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        if descriptor <= CONFIGURATION:
+            continue
+        try:
+            if S_ISREG(os.fstat(descriptor).st_mode):
+                found.append((descriptor, lseek(descriptor, 0, os.SEEK_CUR)))
+        except OSError:
+            continue  # of the listing itself, closed by now
+    return found

@@ -1,0 +1,276 @@
+"""End-to-end tests: executions that are undone, and sessions that outlive their own crash."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+import trio
+import trio.testing
+
+import pyrepl3
+
+from .faults.oracle import eventually
+
+SEGFAULT = "import ctypes; ctypes.string_at(0)"
+EXIT = "import os; os._exit(3)"
+KILL = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+GARBAGE = "import os; os.write(3, b'\\xff' * 64)\nwhile True: pass"
+IN_C = "sum(range(10**15))"
+
+CRASHES = {
+    "segfault": (SEGFAULT, "WORKER_DIED"),
+    "exit": (EXIT, "WORKER_DIED"),
+    "kill": (KILL, "WORKER_DIED"),
+    "garbage": (GARBAGE, "PROTOCOL_VIOLATION"),
+}
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[pyrepl3.Session]:
+    config = pyrepl3.Config(
+        pool=pyrepl3.PoolConfig(min_idle=0, max_sessions=2),
+        timeouts=pyrepl3.Timeouts(interrupt_grace_s=0.2),
+    )
+    async with (
+        pyrepl3.open_supervisor(config) as supervisor,
+        supervisor.session() as session,
+    ):
+        await session.run("kept = 'before'")
+        yield session
+
+
+async def value(session: pyrepl3.Session, code: str) -> object:
+    execution = await session.run(code)
+    execution.raise_for_error()
+    return execution.value
+
+
+async def test_a_failed_cell_is_undone_and_says_so(session: pyrepl3.Session) -> None:
+    ended = await session.run("kept = 'after'; 1 / 0", transaction_policy="rollback_on_failure")
+
+    assert ended.error is not None
+    assert (ended.error.name, ended.error.state) == ("ZeroDivisionError", "rolled_back")
+    assert await value(session, "kept") == "before"
+
+
+async def test_a_cell_that_succeeds_stays(session: pyrepl3.Session) -> None:
+    await session.run("kept = 'after'", transaction_policy="rollback_on_failure")
+
+    assert await value(session, "kept") == "after"
+
+
+async def test_a_dry_run_gives_its_value_and_leaves_nothing(session: pyrepl3.Session) -> None:
+    ended = await session.run(
+        "kept = 'after'; print('x'); kept", transaction_policy="rollback_always"
+    )
+
+    assert (ended.value, ended.state, ended.logs.stdout) == ("after", "rolled_back", "x\n")
+    assert await value(session, "kept") == "before"
+
+
+@pytest.mark.parametrize("policy", ["guard", "rollback_on_failure", "rollback_always"])
+@pytest.mark.parametrize("crash", list(CRASHES))
+async def test_a_session_outlives_its_crash(
+    session: pyrepl3.Session, crash: str, policy: str
+) -> None:
+    code, told = CRASHES[crash]
+    before = session.pid
+    code = f"kept = 'after'; print('said')\n{code}"
+    if policy == "guard":
+        ended = await session.run(code, guard=True)
+    else:
+        ended = await session.run(code, transaction_policy=policy)  # type: ignore[arg-type]
+
+    assert ended.error is not None
+    assert (ended.error.code, ended.error.state) == (told, "rolled_back")
+    assert ended.logs.stdout == "said\n"
+    assert await value(session, "kept") == "before"
+    assert await value(session, "import os; os.getpid()") != before
+
+
+@pytest.mark.parametrize("code", ["while True: pass", "import time; time.sleep(60)", IN_C])
+async def test_what_passes_its_deadline_is_undone(session: pyrepl3.Session, code: str) -> None:
+    ended = await session.run(
+        f"kept = 'after'\n{code}", timeout_s=0.2, transaction_policy="rollback_on_failure"
+    )
+
+    assert ended.error is not None
+    assert (ended.error.code, ended.error.state) == ("EXECUTION_TIMEOUT", "rolled_back")
+    assert await value(session, "kept") == "before"
+
+
+async def test_an_interrupt_tells_what_became_of_the_state(session: pyrepl3.Session) -> None:
+    outcomes: list[pyrepl3.InterruptOutcome] = []
+
+    async def interrupt() -> None:
+        await trio.sleep(0.1)
+        outcomes.append(await session.interrupt())
+
+    for code, by in (("while True: pass", "signal"), (IN_C, "kill")):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(interrupt)
+            await session.run(f"kept = 1\n{code}", transaction_policy="rollback_on_failure")
+        assert outcomes.pop() == pyrepl3.InterruptOutcome("rolled_back", by)  # type: ignore[arg-type]
+
+    assert await value(session, "kept") == "before"
+
+
+async def test_those_behind_a_crash_run_after_it(session: pyrepl3.Session) -> None:
+    ended: dict[int, pyrepl3.Execution] = {}
+
+    async def run(number: int, code: str, guard: bool) -> None:
+        ended[number] = await session.run(code, guard=guard)
+
+    async with trio.open_nursery() as nursery:
+        for number, code in enumerate(
+            ["import time; time.sleep(0.1)", EXIT, "kept + '!'", "kept = 2", "kept"]
+        ):
+            nursery.start_soon(run, number, code, number == 1)
+            await trio.testing.wait_all_tasks_blocked(0.005)
+
+    assert ended[1].error is not None
+    assert ended[1].error.state == "rolled_back"
+    assert ended[2].value == "before!"
+    assert ended[4].value == 2
+    counts = [ended[number].execution_count for number in (0, 2, 3, 4)]
+    assert counts == [2, 4, 5, 6]
+
+
+async def test_a_transaction_is_committed_at_the_end_of_its_block(
+    session: pyrepl3.Session,
+) -> None:
+    async with session.transaction():
+        await session.run("kept = 1")
+        await session.run("kept += 1")
+
+    assert await value(session, "kept") == 2
+    with pytest.raises(pyrepl3.NoTransaction):
+        await session.rollback()
+
+
+async def test_a_transaction_is_rolled_back_where_its_block_raises(
+    session: pyrepl3.Session,
+) -> None:
+    async def fail() -> None:
+        async with session.transaction():
+            await session.run("kept = 1")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await fail()
+
+    assert await value(session, "kept") == "before"
+
+
+async def test_a_transaction_is_rolled_back_where_its_block_is_cancelled(
+    session: pyrepl3.Session,
+) -> None:
+    with trio.move_on_after(0.2):
+        async with session.transaction():
+            await session.run("kept = 1")
+            await session.run("while True: pass")
+
+    assert await value(session, "kept") == "before"
+
+
+async def test_a_crash_in_a_transaction_goes_back_to_its_beginning(
+    session: pyrepl3.Session,
+) -> None:
+    await session.begin()
+    await session.run("kept = 1")
+    ended = await session.run(EXIT)
+
+    assert ended.error is not None
+    assert ended.error.state == "rolled_back"
+    assert await value(session, "kept") == "before"
+    with pytest.raises(pyrepl3.NoTransaction):
+        await session.commit()
+
+
+async def test_a_process_that_dies_idle_in_a_transaction_goes_back_to_its_beginning(
+    session: pyrepl3.Session,
+) -> None:
+    await session.begin()
+    await session.run("kept = 1")
+    psutil.Process(session.pid).kill()
+    with trio.fail_after(5):
+        while True:
+            ended = await session.run("kept")
+            if ended.error is None and ended.value == "before":
+                break
+            await trio.sleep(0.01)
+    with pytest.raises(pyrepl3.NoTransaction):
+        await session.commit()
+
+
+async def test_transactions_do_not_nest(session: pyrepl3.Session) -> None:
+    await session.begin()
+    with pytest.raises(pyrepl3.TransactionActive):
+        await session.begin()
+    ended = await session.run("kept = 1", transaction_policy="rollback_always")
+    assert ended.error is not None
+    assert (ended.error.code, ended.error.state) == ("TRANSACTION_ACTIVE", "kept")
+    await session.rollback()
+
+    assert await value(session, "kept") == "before"
+
+
+async def test_a_thread_keeps_a_process_from_being_copied(session: pyrepl3.Session) -> None:
+    await session.run(
+        "import threading; stop = threading.Event()\n"
+        "thread = threading.Thread(target=stop.wait, name='busy'); thread.start()"
+    )
+    ended = await session.run("kept = 1", transaction_policy="rollback_on_failure")
+    assert ended.error is not None
+    assert ended.error.code == "SNAPSHOT_UNAVAILABLE"
+    assert "busy" in ended.error.value
+    with pytest.raises(pyrepl3.SnapshotUnavailable, match="busy"):
+        await session.begin()
+    await session.run("stop.set(); thread.join()")
+    await session.run("kept = 2", guard=True)
+
+    assert await value(session, "kept") == 2
+
+
+async def test_what_a_file_object_stands_at_is_restored(
+    session: pyrepl3.Session, tmp_path: object
+) -> None:
+    await session.run(f"file = open({str(tmp_path) + '/text'!r}, 'w+'); file.write('one')")
+    await session.run("file.flush()")
+    await session.run("file.write('two'); file.flush(); 1 / 0",
+                      transaction_policy="rollback_on_failure")  # fmt: skip
+
+    assert await value(session, "file.tell()") == 3
+
+
+async def test_background_tasks_go_on_in_who_has_taken_over(session: pyrepl3.Session) -> None:
+    await session.run(
+        "import asyncio\nticks = 0\n"
+        "async def tick():\n    global ticks\n    while True:\n"
+        "        await asyncio.sleep(0.01); ticks += 1\n"
+        "task = asyncio.create_task(tick())\nawait asyncio.sleep(0.05)"
+    )
+    await session.run(EXIT, guard=True)
+    before = await value(session, "ticks")
+    await session.run("await asyncio.sleep(0.1)")
+
+    assert await value(session, f"ticks > {before}") is True
+
+
+async def test_nothing_is_left_of_snapshots(session: pyrepl3.Session) -> None:
+    worker = psutil.Process(session.pid)
+    zygote = worker.parent()
+    assert zygote is not None
+    for _ in range(5):
+        await session.run("1", guard=True)
+        await session.run("1 / 0", transaction_policy="rollback_on_failure")
+        await session.run(EXIT, guard=True)
+    await session.begin()
+    await session.rollback()
+
+    def processes() -> list[psutil.Process]:
+        return zygote.children(recursive=True)
+
+    await eventually(lambda: len(processes()) <= 2)  # it, and a spare one perhaps
