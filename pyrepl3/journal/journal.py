@@ -58,6 +58,9 @@ class Journal:
     _waiting: list[_Waiting] = attrs.field(factory=list, init=False)
     _spilling: bool = attrs.field(default=False, init=False)
     _spilled: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _is_dropped: bool = attrs.field(default=False, init=False)
+    _is_on_disk: bool = attrs.field(default=False, init=False)
+    """Whether the disk may hold something of it, though it was dropped."""
 
     @property
     def last_seq(self) -> int:
@@ -120,9 +123,12 @@ class Journal:
         try:
             await self._disk.write(self.number, surplus)
         except StoreFailed as error:
-            self._complain(error)
-            self._state.lost(surplus)
-            self._wake()
+            if not self._is_dropped:
+                self._complain(error)
+                self._state.lost(surplus)
+                self._wake()
+            return
+        if self._is_dropped:
             return
         keep_from = self._state.written(surplus)
         if keep_from > before:
@@ -136,12 +142,18 @@ class Journal:
         self._closed = True
         self._wake()
 
-    async def discard(self) -> None:
-        """Nobody will read it any more."""
+    def drop(self) -> None:
+        """Nobody will read it any more. What it has on disk stays until `discard`, or goes with all
+        journals."""
         self.close()
-        had_disk = self._state.disk_bytes > 0
+        self._is_dropped = True
+        self._is_on_disk = self._is_on_disk or self._spilling or self._state.disk_bytes > 0
         self._state.discard()
-        if had_disk:
+
+    async def discard(self) -> None:
+        """Drop it, and make room on the disk."""
+        self.drop()
+        if self._is_on_disk:
             try:
                 await self._disk.remove(self.number)
             except StoreFailed as error:

@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from pyrepl3.journal.journal_state import Entry
-from pyrepl3.journal.journal_store import JournalStore
+from pyrepl3.journal.journal_store import JournalStore, StoreFailed
 
 T = TypeVar("T")
 
@@ -26,6 +26,9 @@ class JournalDisk:
     _one_at_a_time: trio.CapacityLimiter = attrs.field(
         factory=lambda: trio.CapacityLimiter(1), init=False
     )
+    _calls: int = attrs.field(default=0, init=False)
+    """Under way, or waiting for one that is."""
+    _is_closed: bool = attrs.field(default=False, init=False)
 
     async def write(self, journal: int, entries: Sequence[Entry]) -> None:
         """As of `JournalStore`; as are the others."""
@@ -40,15 +43,29 @@ class JournalDisk:
         await self._in_thread(lambda store: store.remove(journal, before=before))
 
     def close(self) -> None:
-        """The end of all journals; no call may be under way."""
+        """The end of all journals. A call under way, by who still prints, comes to its own end
+        first: SQLite does not survive that its database is closed in the midst of one."""
+        self._is_closed = True
+        if not self._calls:
+            self._close_store()
+
+    def _close_store(self) -> None:
         if self._store is not None:
             self._store.close()
             self._store = None
 
     async def _in_thread(self, call: Callable[[JournalStore], T]) -> T:
         def opened() -> T:
+            if self._is_closed:
+                raise StoreFailed("the journals have ended")
             if self._store is None:
                 self._store = JournalStore.open(self.directory)
             return call(self._store)
 
-        return await trio.to_thread.run_sync(opened, limiter=self._one_at_a_time)
+        self._calls += 1
+        try:
+            return await trio.to_thread.run_sync(opened, limiter=self._one_at_a_time)
+        finally:
+            self._calls -= 1
+            if self._is_closed and not self._calls:
+                self._close_store()

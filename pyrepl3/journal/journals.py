@@ -39,7 +39,8 @@ class Journals:
 
 @contextmanager
 def open_journals(config: JournalConfig) -> Iterator[Journals]:
-    """The journals of one service, for the length of the block; nothing of them outlives it."""
+    """The journals of one service, for the length of the block; nothing of them outlives it, but
+    what is being written then."""
     disk = JournalDisk(config.directory)
     try:
         yield Journals(Budget(config), disk)

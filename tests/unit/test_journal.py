@@ -262,3 +262,40 @@ async def test_one_that_was_cancelled_takes_nothing_any_more(journal: Journal) -
     await tell(journal, 1)
 
     assert taken == []
+
+
+@pytest.mark.parametrize("has_written", [False, True])
+async def test_one_that_is_discarded_while_it_is_written_leaves_nothing_on_the_disk(
+    has_written: bool, journals: Journals, journal: Journal
+) -> None:
+    if has_written:
+        await tell(journal, 30)
+    for _ in range(30):
+        journal.append(body)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.make_room)
+        await trio.lowlevel.checkpoint()
+        nursery.start_soon(journal.discard)
+
+    assert (journals.memory_bytes, journals.disk_bytes) == (0, 0)
+    assert await journal._disk.read(journal.number, first=1, at_most_bytes=1) == []
+
+
+async def test_what_is_being_written_when_all_journals_end_is_no_harm(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with trio.open_nursery() as nursery:
+        config = JournalConfig(memory_bytes=1, directory=str(tmp_path))
+        with open_journals(config) as journals:
+            several = [journals.open() for _ in range(2)]
+            for journal in several:
+                await tell(journal, 1)
+                for _ in range(20_000):
+                    journal.append(body)
+                nursery.start_soon(journal.make_room)
+            await wait_all_tasks_blocked()
+            for journal in several:
+                journal.drop()
+
+    assert several[0]._disk._store is None
+    assert caplog.text == ""
