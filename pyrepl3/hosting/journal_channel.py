@@ -59,10 +59,10 @@ class JournalChannel:
 
     def send_nowait(self, event: Event | Refused, /) -> None:
         """Raises WouldBlock, BrokenResourceError where the journal has ended."""
+        if self.journal.is_closed:  # first: what was cut off, its teller has not closed
+            raise trio.BrokenResourceError
         if self._is_closed:
             raise trio.ClosedResourceError
-        if self.journal.is_closed:
-            raise trio.BrokenResourceError
         self._has_begun = self._has_begun or isinstance(event, Started)
         if self._may_write:
             # The first one always finds room, as in any empty channel.
@@ -119,7 +119,9 @@ class JournalChannel:
         self.close()
 
     def leave(self) -> None:
-        """Its journal is no more: who observes it hears that it was called off."""
+        """Its journal is no more: who observes it hears that it was called off, and who waits to
+        tell more, that nobody takes it."""
+        self._turn.set()
         if self.observed is not None:
             self.observed.left()
 
@@ -127,7 +129,8 @@ class JournalChannel:
 
     @property
     def _may_write(self) -> bool:
-        return self._is_accepted and (self._is_first or not self._has_begun)
+        may_be_next = self._is_first or not self._has_begun
+        return self._is_accepted and may_be_next and not self.journal.is_closed
 
     async def _wait_room(self) -> None:
         if not self._may_write:

@@ -302,3 +302,46 @@ def test_a_sent_event_is_no_checkpoint_where_there_is_room(book: Book) -> None:
     run(book.accepted("a"), prints=2)
 
     assert len(book.told) == 4
+
+
+async def test_who_waits_for_room_hears_when_it_is_cut_off_that_nobody_takes_it(
+    book: Book,
+) -> None:
+    channel = book.accepted("a")
+    channel.send_nowait(Started("a"))
+    for _ in range(4):
+        channel.send_nowait(Output("a", "stdout", "x", background=False))
+    async with trio.open_nursery() as nursery:
+
+        async def tell() -> None:
+            with pytest.raises(trio.BrokenResourceError):
+                await channel.send(result("a"))
+
+        nursery.start_soon(tell)
+        await wait_all_tasks_blocked()
+        channel.cut_off()
+        book.journal.close()
+
+    assert book.told[-1] == ("a", "Error")
+
+
+async def test_what_is_left_is_told_nothing_any_more(book: Book) -> None:
+    first, second = book.accepted("a"), book.accepted("b")
+    for _ in range(EVENT_CAPACITY):
+        second.send_nowait(Started("b"))
+    async with trio.open_nursery() as nursery:
+
+        async def tell() -> None:
+            with pytest.raises(trio.BrokenResourceError):
+                await second.send(result("b"))
+
+        nursery.start_soon(tell)
+        await wait_all_tasks_blocked()
+        for channel in (first, second):
+            channel.leave()
+        book.journal.drop()
+    first.close()
+    second.close()
+
+    assert book.told == []
+    assert book.ended == []
