@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
@@ -491,3 +492,36 @@ async def test_of_sessions_that_ended_some_are_kept(desk: Desk) -> None:
     with pytest.raises(SessionNotFound):
         await desk.find(opened[0].session)
     assert (await desk.find(opened[1].session)).journal.last_seq == 1
+
+
+DIES_LOUDLY = """
+try:
+    print("runs")
+    while True: pass
+finally:
+    raise ValueError("x" * 20_000)
+"""
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+async def test_a_large_last_event_does_not_leave_the_journal_above_its_bound(
+    has_ended: bool, tmp_path: Path
+) -> None:
+    journal = pyrepl3.JournalConfig(memory_bytes=10_000, directory=str(tmp_path))
+    config = pyrepl3.Config(hosting=pyrepl3.HostingConfig(journal=journal))
+    async with pyrepl3.open_supervisor(config) as supervisor, trio.open_nursery() as nursery:
+        host = Host(config, supervisor.session)
+        desk = Desk(supervisor, await nursery.start(host.run))
+        opened = await desk.open()
+        if has_ended:
+            await submit(opened, DIES_LOUDLY)
+            await first(opened, "output")
+            await close(opened)
+        else:
+            await submit(opened, "'x' * 20_000")
+
+        async def has_room() -> bool:
+            return host.statistics().journal_disk_bytes > 20_000 and opened.journal.has_room
+
+        await until(has_room)
+        nursery.cancel_scope.cancel()
