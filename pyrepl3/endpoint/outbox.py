@@ -93,6 +93,8 @@ class Outbox:
         self._waiting_bytes = 0
         self._patience.deadline = math.inf
         self._has_rest = written is Written.A_PART
+        if not self._has_rest:
+            self._written.set()
         return not self._has_rest
 
     @property

@@ -330,3 +330,21 @@ async def test_who_waits_for_nothing_does_not_keep_the_task_awake(
         outbox.post(b"a")
 
     assert client.at_once == [[b"a"]]
+
+
+async def test_who_waits_until_all_is_sent_hears_of_what_was_written_at_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = QuickClient(is_full=True)
+    async with quickly_written_to(client) as outbox, trio.open_nursery() as nursery:
+        outbox.post(b"a", can_wait=True)
+        nursery.start_soon(outbox.wait_sent)
+        await trio.sleep(PATIENCE_S / 4)
+        outbox.post(b"b", can_wait=True)
+        client.has_room.set()
+        await trio.sleep(PATIENCE_S / 4)  # it waits for "b" now
+        outbox.post(b"c")
+        nursery.cancel_scope.deadline = trio.current_time() + 1
+
+    assert (client.writes, client.at_once) == ([[b"a"]], [[b"b", b"c"]])
+    assert not nursery.cancel_scope.cancelled_caught
