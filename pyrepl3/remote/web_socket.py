@@ -295,7 +295,7 @@ formats could not say alike: to a client that makes no difference."""
 def _decoded(body: bytes) -> dict[str, Any]:
     try:
         message = _decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a broken string is no MsgspecError
         raise Disconnected(f"it sent what is no message: {error}") from error
     if not isinstance(message.get("type"), str):
         raise Disconnected("it sent a message without a type")

@@ -118,3 +118,13 @@ async def test_what_is_sent_into_a_connection_that_was_lost_is_told_where_it_is_
         await trio.aclose_forcefully(service.stream)
         with pytest.raises(Disconnected), trio.fail_after(5):
             await connection.flush()
+
+
+@pytest.mark.parametrize(
+    "body", [b"\x81\xa4type\xa1\xff", b"\x81\xa1\xff\x01", b"\x91" * 100_000, b"\xc0"]
+)
+async def test_what_is_no_message_is_the_end_of_the_connection(body: bytes) -> None:
+    async with connected() as (connection, service):
+        await service.stream.send_all(service.state.send(BytesMessage(data=body)))
+        with pytest.raises(Disconnected, match="no message"), trio.fail_after(5):
+            await connection.receive()
