@@ -45,13 +45,14 @@ class EventStream(AsyncIterator[Event]):
             self._news.set()
 
     async def __anext__(self) -> Event:
-        if self.ended:
-            raise StopAsyncIteration
-        while not self._events:
+        while self.ended or not self._events:
+            if self.ended:
+                raise StopAsyncIteration
             if self._is_cut:
                 self.ended = True
                 raise self._lost()
-            self._news = anyio.Event()
+            if self._news is None or self._news.is_set():  # else somebody else waits for it too
+                self._news = anyio.Event()
             await self._news.wait()
         event = self._events.popleft()
         self.ended = isinstance(event, Result | Error)

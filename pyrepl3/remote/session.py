@@ -166,6 +166,7 @@ class RemoteSession:
                     await self._abandon(id)  # noqa: ASYNC102  # shielded and bounded inside
         finally:
             self._followers.pop(id, None)
+            stream.cut()  # for who goes on reading, in another task perhaps
 
     async def interrupt(
         self, execution: str | None = None, *, grace_s: float | None = None

@@ -253,3 +253,24 @@ async def test_times_without_end_and_paths_are_sent_as_json_can_say_them(desk: D
             pytest.fail("it is impossible")
     with pytest.raises(TypeError):
         await desk.session.run("1", filename=7)  # type: ignore[arg-type]
+
+
+async def test_who_reads_on_when_the_block_was_left_is_told_that_it_is_over(desk: Desk) -> None:
+    ends: list[type[Exception]] = []
+
+    async def read(events: Any) -> None:
+        try:
+            await anext(events)
+        except (pyrepl3.PyreplError, StopAsyncIteration) as error:
+            ends.append(type(error))
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(desk.accept)
+            async with desk.session.stream("while True: pass") as events:
+                nursery.start_soon(read, events)  # noqa: ASYNC111  # that is it
+                await wait_all_tasks_blocked()
+                nursery.start_soon(desk.connection.hear_and_answer, "interrupt", "interrupted")
+        await read(events)
+
+    assert ends == [pyrepl3.ServiceUnreachable, StopAsyncIteration]
