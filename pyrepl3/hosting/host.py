@@ -174,15 +174,19 @@ class Host:
         if self._is_drained:
             hosted.drain()
         try:
-            async with trio.open_nursery() as work:
-                await hosted.run(work)
-                await stack.aclose()
-                # What was under way is being told, now that the session is given back.
-                work.cancel_scope.deadline = trio.current_time() + OUTCOMES_S
-                await hosted.wait_told()
-            hosted.ended()
-            self._tell_if_drained()
-            await self._keep(hosted)
+            async with trio.open_nursery() as keeping:
+                # By a task of ours: a disk that is slow must not hold up whoever tells an event.
+                keeping.start_soon(hosted.journal.keep_bounds)
+                async with trio.open_nursery() as work:
+                    await hosted.run(work)
+                    await stack.aclose()
+                    # What was under way is being told, now that the session is given back.
+                    work.cancel_scope.deadline = trio.current_time() + OUTCOMES_S
+                    await hosted.wait_told()
+                hosted.ended()
+                self._tell_if_drained()
+                await self._keep(hosted)
+                keeping.cancel_scope.cancel()
         finally:
             del self._sessions[hosted.id], self._principals[hosted.id]
             hosted.close_mailbox()

@@ -81,8 +81,6 @@ class HostedSession:
     _latest: JournalChannel | None = attrs.field(default=None, init=False)
     _all_told: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set when the last of those has ended; made anew for whoever waits then."""
-    _is_over_bounds: trio.Event = attrs.field(factory=trio.Event, init=False)
-    """Set when its journal is, and nobody else may bring it back."""
     _attached: int = attrs.field(default=0, init=False)
     _opened_at: float = attrs.field(factory=time.time, init=False)
     _last_used_at: float = attrs.field(factory=time.time, init=False)
@@ -104,7 +102,6 @@ class HostedSession:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._alarm.run)
                 nursery.start_soon(self._watch)
-                nursery.start_soon(self._keep_bounds)
                 self._rest()
                 async for message in self.inbox:
                     await self._handle(message, work)
@@ -123,10 +120,8 @@ class HostedSession:
 
     async def serve_ended(self) -> None:
         """Go on answering, as a session that has ended, until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.journal.make_room)
-            async for message in self.inbox:
-                self._refuse(message)
+        async for message in self.inbox:
+            self._refuse(message)
 
     def close_mailbox(self) -> None:
         """The last thing: nobody is answered any more."""
@@ -353,15 +348,6 @@ class HostedSession:
         del self._channels[record.execution]
         if not self._channels:
             self._all_told.set()
-        if not self.journal.has_room:
-            self._is_over_bounds.set()
-
-    async def _keep_bounds(self) -> None:
-        """Whoever tells an event waits for room before it; behind the last one nobody does."""
-        while True:
-            await self._is_over_bounds.wait()
-            self._is_over_bounds = trio.Event()
-            await self.journal.make_room()
 
     async def wait_told(self) -> None:
         """Until all executions have told all that they had to."""

@@ -136,8 +136,7 @@ class JournalChannel:
         if not self._may_write:
             await self._turn.wait()
         else:
-            with bound(**self._ids):
-                await self.journal.make_room()
+            await self.journal.wait_room()
 
     def _write(self, event: Event | Refused) -> None:
         """Its client first: it has what was written by then, and nobody waits for observers."""

@@ -58,6 +58,9 @@ class Journal:
     _waiting: list[_Waiting] = attrs.field(factory=list, init=False)
     _spilling: bool = attrs.field(default=False, init=False)
     _spilled: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set when there may be room again; made anew for whoever waits then."""
+    _is_over: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Set when it is over its bounds."""
     _is_dropped: bool = attrs.field(default=False, init=False)
     _is_on_disk: bool = attrs.field(default=False, init=False)
     """Whether the disk may hold something of it, though it was dropped."""
@@ -74,7 +77,7 @@ class Journal:
 
     @property
     def has_room(self) -> bool:
-        """Whether it is in its bounds: if not, whoever writes waits in `make_room` first."""
+        """Whether it is in its bounds: if not, whoever writes waits in `wait_room` first."""
         return self._state.has_room
 
     @property
@@ -95,21 +98,45 @@ class Journal:
                 have_all_taken = False
         if not have_all_taken:
             self._wake()
+        if not self._state.has_room:
+            self._is_over.set()
         return entry
+
+    async def wait_room(self) -> None:
+        """Until it is in its bounds, or has ended: so that whoever prints waits for the disk.
+
+        Only while somebody runs `keep_bounds`; who waits here can be cancelled at once, however
+        long the disk takes.
+        """
+        while not (self.has_room or self._closed):
+            self._is_over.set()  # it may be by what others hold
+            await self._wait_spilled()
+
+    async def _wait_spilled(self) -> None:
+        if self._spilled.is_set():
+            self._spilled = trio.Event()
+        await self._spilled.wait()
+
+    async def keep_bounds(self) -> None:
+        """Make room whenever there is none, until cancelled."""
+        while True:
+            await self._is_over.wait()
+            self._is_over = trio.Event()
+            await self.make_room()
 
     async def make_room(self) -> None:
         """Bring the journal back into its bounds, if it is over them.
 
-        Every writer calls it before or after `append`, so that whoever prints waits for the disk.
         What cannot be written is forgotten, and told as a gap.
         """
         if self._spilling:
-            await self._spilled.wait()
+            await self._wait_spilled()
             return
         surplus = self._state.surplus()
         if not surplus:
+            self._spilled.set()
             return
-        self._spilling, self._spilled = True, trio.Event()
+        self._spilling = True
         try:
             while surplus:
                 await self._spill(surplus)
@@ -141,6 +168,7 @@ class Journal:
         """There are no more events: readers that have come to the end are told."""
         self._closed = True
         self._wake()
+        self._spilled.set()
 
     def drop(self) -> None:
         """Nobody will read it any more. What it has on disk stays until `discard`, or goes with all

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,8 @@ from pyrepl3.hosting.hosting_messages import (
     SessionInfo,
     Submit,
 )
+from pyrepl3.journal.journal_state import Entry
+from pyrepl3.journal.journal_store import JournalStore
 from pyrepl3.wire import client_requests as wire
 from pyrepl3.wire.client_codec import decode_msgpack
 
@@ -524,4 +527,40 @@ async def test_a_large_last_event_does_not_leave_the_journal_above_its_bound(
             return host.statistics().journal_disk_bytes > 20_000 and opened.journal.has_room
 
         await until(has_room)
+        nursery.cancel_scope.cancel()
+
+
+class StuckStore(JournalStore):
+    """On a disk that answers when a test says so."""
+
+    answers = threading.Event()
+
+    def write(self, journal: int, entries: Iterable[Entry]) -> None:
+        assert self.answers.wait(10)
+        super().write(journal, entries)
+
+
+async def test_a_disk_that_does_not_answer_holds_up_no_interrupt(tmp_path: Path) -> None:
+    """Else it would look like code that does not end, and be killed."""
+    journal = pyrepl3.JournalConfig(memory_bytes=100_000, directory=str(tmp_path))
+    config = pyrepl3.Config(hosting=pyrepl3.HostingConfig(journal=journal))
+    async with pyrepl3.open_supervisor(config) as supervisor, trio.open_nursery() as nursery:
+        host = Host(config, supervisor.session)
+        desk = Desk(supervisor, await nursery.start(host.run))
+        opened = await desk.open()
+        opened.journal._disk._store = StuckStore.open(str(tmp_path))
+        try:
+            await submit(opened, "while True: print('x' * 1000)")
+
+            async def is_full() -> bool:
+                return opened.journal._spilling
+
+            await until(is_full)
+            with trio.fail_after(1.5):
+                _, came_to = await interrupt(opened)
+        finally:
+            StuckStore.answers.set()
+        assert came_to.state == "kept"
+        with trio.fail_after(5):
+            assert (await outcome(opened))["name"] == "KeyboardInterrupt"
         nursery.cancel_scope.cancel()

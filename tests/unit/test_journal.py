@@ -299,3 +299,46 @@ async def test_what_is_being_written_when_all_journals_end_is_no_harm(
 
     assert several[0]._disk._store is None
     assert caplog.text == ""
+
+
+async def test_who_waits_for_room_goes_on_when_there_is_some_or_it_has_ended(
+    journal: Journal,
+) -> None:
+    await journal.wait_room()  # there is: this does not wait
+    for _ in range(30):
+        journal.append(body)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.wait_room)
+        nursery.start_soon(journal.wait_room)
+        await wait_all_tasks_blocked()
+        assert not journal.has_room
+        journal.close()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.keep_bounds)
+        while not journal.has_room:  # noqa: ASYNC110  # closed, it is waited for by nobody
+            await trio.sleep(0.001)
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_waits_for_room_is_let_go_also_where_others_made_it(tmp_path: Path) -> None:
+    config = JournalConfig(
+        memory_bytes=30_000,
+        total_memory_bytes=30_000,
+        least_memory_bytes=1000,
+        directory=str(tmp_path),
+    )
+    with open_journals(config) as journals:
+        one, other = journals.open(), journals.open()
+        for journal in (one, other):
+            for _ in range(20):
+                journal.append(body)
+        assert not one.has_room
+        with trio.fail_after(5):
+            async with trio.open_nursery() as keeping:
+                async with trio.open_nursery() as waiting:
+                    waiting.start_soon(one.wait_room)
+                    await wait_all_tasks_blocked()
+                    await other.discard()
+                    assert one.has_room
+                    keeping.start_soon(one.keep_bounds)
+                keeping.cancel_scope.cancel()
