@@ -30,6 +30,7 @@ from benchmarks import (
     remote_starting,
     remote_throughput,
     rest,
+    snapshots,
     starting,
     throughput,
 )
@@ -50,6 +51,7 @@ EXPERIMENTS: tuple[Experiment, ...] = tuple(
             *remote_starting.EXPERIMENTS,
             *remote_faults.EXPERIMENTS,
             *rest.EXPERIMENTS,
+            *snapshots.EXPERIMENTS,
             *starting.EXPERIMENTS,
             *throughput.EXPERIMENTS,
             *memory.EXPERIMENTS,

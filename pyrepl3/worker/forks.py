@@ -32,7 +32,6 @@ def disown_children(
         descriptors = link.descriptors
         if not descriptors or snapshots.is_forking:
             return  # forked by the zygote, or a snapshot: it is to become a worker
-        descriptors += snapshots.lifelines
         link.descriptors = ()
         output.detach()
         link.close()

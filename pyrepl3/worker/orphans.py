@@ -42,6 +42,11 @@ def die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), SIGKILL)
 
 
+def hear_of_parents_death(number: int) -> None:
+    """Have this signal sent whenever the parent dies, and the one that comes in its place."""
+    _control_process(_PR_SET_PDEATHSIG, number)
+
+
 def children() -> list[int]:
     """The ids of this process's children, zombies among them.
 

@@ -1,36 +1,47 @@
 """Snapshots of the session's process, by fork: what it can go back to, and outlive.
 
-Owns the keepers. A keeper is a forked copy that waits; the original goes on, and commonly tells it
-to end. When the original dies instead, however that comes, its keeper takes over the session: the
-same link, the same streams, the memory of the moment of the fork. Must not know when a snapshot is
+Owns the keepers. A keeper is a forked copy that waits; the original goes on, and commonly ends it.
+When the original dies instead, however that comes, its keeper takes over the session: the same
+link, the same streams, the memory of the moment of the fork. Must not know when a snapshot is
 wanted, nor what runs.
 
-A take-over has three parties. The original's death closes the pipe that its keeper reads. The
-zygote finds the keeper's number on the control page, spares it in its sweep, and reports it. The
-service reads all that the original had written, and then gives the keeper leave to speak, by a
-signal. So two processes never speak for one session.
+A take-over has three parties. The original has named its keeper on the control page. The zygote
+finds it there when the original has died, spares it in its sweep, and reports it. The service reads
+all that the original had written, and then gives the keeper leave to speak, by a signal. So two
+processes never speak for one session. A keeper whose zygote has died ends itself.
 """
 
 import os
 import sys
-from _signal import SIG_SETMASK, SIGRTMIN, pthread_sigmask, sigwait, valid_signals
+from _signal import (
+    SIG_SETMASK,
+    SIGKILL,
+    SIGRTMIN,
+    pidfd_send_signal,
+    pthread_sigmask,
+    sigtimedwait,
+    sigwait,
+    valid_signals,
+)
 from collections.abc import Callable
-from posix import _exit, close, fork, getpid, getppid, lseek, pipe2, read, setsid, write
+from contextlib import suppress
+from posix import _exit, close, fork, getppid, lseek, pipe2, read, setsid, write
 from stat import S_ISREG
 from typing import Any
 
 from . import orphans
 from .descriptors import CONFIGURATION
-from .values import safe_str
 
 LEAVE = SIGRTMIN + 7
 """By which the service lets a keeper speak; as in transport/process.py."""
+ORPHANED = SIGRTMIN + 8
+"""By which the kernel tells a keeper that its parent has died."""
 SURVIVOR, COUNT, BEGUN = 2, 3, 4
 """Words of the control page: who takes over when this process dies, and the execution count then;
 and the number of the last job that was taken from the socket, so that the service knows which it
 holds still. The zygote reads the first one too."""
 
-_TO_END = b"."
+_READY = b"."
 
 
 class SnapshotUnavailable(Exception):
@@ -40,9 +51,15 @@ class SnapshotUnavailable(Exception):
 class _Keeper:
     """One snapshot, as its original sees it."""
 
-    def __init__(self, pid: int, lifeline: int) -> None:
+    def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.lifeline = lifeline
+        # By this, as user code may have waited for it, and its number be another's then.
+        self._pidfd = os.pidfd_open(pid)
+
+    def end(self) -> None:
+        with suppress(ProcessLookupError):  # it has been killed
+            pidfd_send_signal(self._pidfd, SIGKILL)
+        close(self._pidfd)
 
 
 class Snapshots:
@@ -70,16 +87,6 @@ class Snapshots:
         self._words = words
         self._zygote = getppid()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there is one to go back to."""
-        return self._keeper is not None
-
-    @property
-    def lifelines(self) -> tuple[int, ...]:
-        """What a child of the user's must not keep: it would look as if the original lived."""
-        return () if self._keeper is None else (self._keeper.lifeline,)
-
     def take(self) -> bool:
         """Make one. True in the original; False in a keeper, when it has taken over.
 
@@ -94,32 +101,24 @@ class Snapshots:
         random = sys.modules.get("random")
         dice = None if random is None else random.getstate()
         try:
-            lifeline, ours = pipe2(os.O_CLOEXEC)
             ready, theirs = pipe2(os.O_CLOEXEC)
-            self.is_forking = True
-            try:
-                pid = fork()
-            finally:
-                self.is_forking = False
+            pid = self._fork()
         except OSError as error:
             raise SnapshotUnavailable(f"it could not be copied: {error.strerror}") from error
         if not pid:
-            close(ours)
             close(ready)
-            self._keep(lifeline, theirs)
+            self._keep(theirs)
             if random is not None:
                 # It throws its dice anew in every child.
                 random.setstate(dice)
             return False
-        close(lifeline)
         close(theirs)
         is_ready = read(ready, 1)
         close(ready)
         if not is_ready:
-            close(ours)
             self._ended.append(pid)
             raise SnapshotUnavailable("its copy ended at once")
-        self._keeper = _Keeper(pid, ours)
+        self._keeper = _Keeper(pid)
         self._words[SURVIVOR] = pid
         return True
 
@@ -128,13 +127,9 @@ class Snapshots:
         keeper, self._keeper = self._keeper, None
         if keeper is None:
             return
-        # Before it is told: it takes over only while it is named there.
+        # First of all: the zygote adopts only who is named there.
         self._words[SURVIVOR] = 0
-        try:
-            write(keeper.lifeline, _TO_END)
-        except OSError as error:
-            safe_str(error)  # it has died
-        close(keeper.lifeline)
+        keeper.end()
         self._ended.append(keeper.pid)
         self._reap()
 
@@ -148,6 +143,13 @@ class Snapshots:
         if self._keeper is not None:
             self._words[COUNT] = count
 
+    def _fork(self) -> int:
+        self.is_forking = True
+        try:
+            return fork()
+        finally:
+            self.is_forking = False
+
     def _reap(self) -> None:
         for pid in list(self._ended):
             try:
@@ -158,25 +160,30 @@ class Snapshots:
 
     # --- in the keeper --------------------------------------------------------------------------
 
-    def _keep(self, lifeline: int, ready: int) -> None:
-        """Wait for the end of the original; return when the session is this process's."""
+    def _keep(self, ready: int) -> None:
+        """Wait; return when the session is this process's."""
+        original = getppid()
         mask = pthread_sigmask(SIG_SETMASK, valid_signals())
         # A group of its own: the original's is killed as one.
         setsid()
+        orphans.hear_of_parents_death(ORPHANED)
         offsets = _offsets()
-        write(ready, _TO_END)
+        write(ready, _READY)
         close(ready)
-        own = getpid()
-        if read(lifeline, 1) or self._words[SURVIVOR] != own:
-            _exit(0)
-        close(lifeline)
-        sigwait({LEAVE})
+        while True:
+            if getppid() not in (original, self._zygote):
+                _exit(0)
+            if sigwait({LEAVE, ORPHANED}) == LEAVE:
+                break
         orphans.die_with_parent(self._zygote)
+        # Of two that wait, the leave comes first; the other would kill when it is let through.
+        sigtimedwait({ORPHANED}, 0)
         orphans.become_subreaper()
         self._words[SURVIVOR] = 0
-        for descriptor, offset in offsets:
-            lseek(descriptor, offset, os.SEEK_SET)
         self._ended.clear()
+        for descriptor, offset in offsets:
+            with suppress(OSError):  # its file has become a pipe, say, by another name for it
+                lseek(descriptor, offset, os.SEEK_SET)
         self._taken_over(int(self._words[COUNT]))
         pthread_sigmask(SIG_SETMASK, mask)
 

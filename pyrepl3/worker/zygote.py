@@ -226,7 +226,7 @@ class Zygote:
         self._spared.discard(child)
         survivor = self._adopt_survivor(child)
         # Its own children are ours by now.
-        orphans.kill_orphans(spared=self._workers.keys() | self._spared)
+        self._kill_orphans()
         if not is_worker:
             return
         report = {"type": "exited", "pid": child, "stopped": was_stopped, **exit_status(state)}
@@ -248,7 +248,7 @@ class Zygote:
         page = self._workers.pop(dead, None)
         if page is None:
             return None
-        named = int.from_bytes(os.pread(page, WORD_BYTES, SURVIVOR * WORD_BYTES), sys.byteorder)
+        named = _survivor_on(page)
         if named in orphans.children() and named not in self._workers.keys() | self._spared:
             try:
                 pidfd = os.pidfd_open(named)
@@ -260,8 +260,20 @@ class Zygote:
         os.close(page)
         return None
 
+    def _kill_orphans(self) -> None:
+        """But for those whose original has died too, of which we have yet to hear."""
+        known = self._workers.keys() | self._spared
+        if any(child not in known for child in orphans.children()):
+            named = {_survivor_on(page) for page in self._workers.values()}
+            orphans.kill_orphans(spared=known | named)
+
     def _tell(self, message: dict[str, Any], passed: Sequence[int] = ()) -> None:
         descriptors.send_packet(self._control, pack(message), passed)
+
+
+def _survivor_on(page: int) -> int:
+    """Who is named on a control page to take over; 0: nobody."""
+    return int.from_bytes(os.pread(page, WORD_BYTES, SURVIVOR * WORD_BYTES), sys.byteorder)
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

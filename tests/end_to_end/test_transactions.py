@@ -274,3 +274,52 @@ async def test_nothing_is_left_of_snapshots(session: pyrepl3.Session) -> None:
         return zygote.children(recursive=True)
 
     await eventually(lambda: len(processes()) <= 2)  # it, and a spare one perhaps
+
+
+async def test_a_snapshot_ends_with_its_zygote(session: pyrepl3.Session) -> None:
+    worker = psutil.Process(session.pid)
+    zygote = worker.parent()
+    assert zygote is not None
+    await session.begin()
+    [keeper] = worker.children()
+    zygote.kill()
+
+    await eventually(lambda: not keeper.is_running())
+
+
+async def test_a_session_that_ends_in_a_transaction_leaves_no_snapshot() -> None:
+    async with pyrepl3.open_supervisor() as supervisor:
+        async with supervisor.session() as session:
+            await session.begin()
+            [keeper] = psutil.Process(session.pid).children()
+        await eventually(lambda: not keeper.is_running())
+
+
+async def test_a_worker_that_was_started_by_exec_takes_snapshots_too() -> None:
+    config = pyrepl3.Config(templates={"python": pyrepl3.Template(spawn="exec")})
+    async with (
+        pyrepl3.open_supervisor(config) as supervisor,
+        supervisor.session() as session,
+    ):
+        await session.run("kept = 1")
+        ended = await session.run(f"kept = 2\n{EXIT}", guard=True)
+        assert ended.state == "rolled_back"
+        assert await value(session, "kept") == 1
+
+
+async def test_where_trio_runs_a_snapshot_is_refused_with_a_reason() -> None:
+    config = pyrepl3.Config(templates={"python": pyrepl3.Template(async_library="trio")})
+    async with (
+        pyrepl3.open_supervisor(config) as supervisor,
+        supervisor.session() as session,
+    ):
+        await session.run("import trio\nawait trio.sleep(0)")
+        with pytest.raises(pyrepl3.SnapshotUnavailable, match="trio"):
+            await session.begin()
+
+
+async def test_dice_fall_as_they_would_have_without_the_cell(session: pyrepl3.Session) -> None:
+    await session.run("import random; random.seed(1)")
+    await session.run("random.random(); 1 / 0", transaction_policy="rollback_on_failure")
+
+    assert await value(session, "random.random() == random.Random(1).random()") is True
