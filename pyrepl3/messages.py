@@ -23,7 +23,16 @@ TransactionPolicy = Literal["commit_always", "rollback_on_failure", "rollback_al
 ROLLED_BACK_SINGLY = ("rollback_on_failure", "rollback_always")
 """Policies under which each execution has a snapshot of its own."""
 QueryKind = Literal[
-    "complete", "inspect", "is_complete", "configure", "begin", "commit", "rollback"
+    "complete",
+    "inspect",
+    "is_complete",
+    "configure",
+    "begin",
+    "commit",
+    "rollback",
+    "keep_history",
+    "history",
+    "undo",
 ]
 
 EVENT_CAPACITY = 8

@@ -20,7 +20,7 @@ from pyrepl3.client.execution import Execution
 from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
 from pyrepl3.client.requests import SessionRequests
 from pyrepl3.client.settings import SessionSettings
-from pyrepl3.client.transactions import transaction_refused
+from pyrepl3.client.transactions import History, transaction_refused
 from pyrepl3.config import check_timeout
 from pyrepl3.errors import ConfigInvalid, NoTransaction, PyreplError, SessionLost
 from pyrepl3.events import Event, InterruptOutcome
@@ -40,6 +40,8 @@ from pyrepl3.session import refusals
 from pyrepl3.telemetry.observing import ObservedExecution, Observers
 from pyrepl3.telemetry.traceparent import current_traceparent
 
+HISTORY_BYTES = 256 * 2**20
+"""Of one session's history, if it is not said otherwise: half of what its process may have."""
 ROLLBACK_S = 10.0
 """For a transaction that is left by an error or a cancellation: what runs in it is waited for."""
 Renew = Callable[[], Awaitable[Lease]]
@@ -79,7 +81,8 @@ class Session:
 
     @property
     def pid(self) -> int:
-        """The process that the code runs in, for people and logs."""
+        """The process that it was leased with, for people and logs. What is rolled back goes on in
+        another one, as `os.getpid()` tells in it."""
         return self._requests.lease.pid
 
     @property
@@ -287,16 +290,48 @@ class Session:
             raise
         await self.commit()
 
+    # --- history ------------------------------------------------------------------------------
+
+    async def keep_history(self, count: int, *, most_bytes: int = HISTORY_BYTES) -> None:
+        """From now on up to ``count`` executions can be undone, at most 63; 0 ends that.
+
+        Each costs a snapshot, and the memory that the next ones change; where that is more than
+        ``most_bytes`` together, the oldest give way. A crash is rolled back meanwhile.
+        """
+        if type(count) is not int or type(most_bytes) is not int or count < 0 or most_bytes < 0:
+            raise ConfigInvalid(
+                what=f"a history of {count!r} executions in {most_bytes!r} bytes cannot be kept",
+                why="both are whole numbers, and not negative",
+                how="Give 10, say; 0 for none",
+            )
+        await self._transact("keep_history", {"count": count, "bytes": most_bytes})
+
+    async def history(self) -> History:
+        """What can be undone, the oldest first."""
+        return History.of(await self._transact("history"))
+
+    async def undo(self, *, to: str | None = None) -> str:
+        """Undo the last execution, or all that came after the execution ``to``.
+
+        Returns the id of the first that is undone. Raises ExecutionNotFound where the history does
+        not go back so far, TransactionActive, SessionLost.
+        """
+        answer = await self._transact("undo", {"to": to})
+        return str(answer["execution"])
+
     async def _undo(self) -> None:
         # NoTransaction: it is undone already, by a crash.
         with suppress(NoTransaction, SessionLost):
             await self.rollback()
 
-    async def _transact(self, kind: QueryKind) -> None:
+    async def _transact(
+        self, kind: QueryKind, fields: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
         self._untouched = False
-        answer = await self._ask_query(kind, {})
+        answer = await self._ask_query(kind, fields or {})
         if answer["type"] == "failed":
             raise transaction_refused(answer["name"], answer["value"])
+        return answer
 
     # --- for editors --------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ not know sockets or processes.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import trio
@@ -26,8 +28,8 @@ class QuestionFlight:
     """A question at the worker."""
 
     ask: Ask
-    rolled_back: bool = False
-    """Whether it was to roll back, and the worker has said that it does."""
+    rolled_back: Mapping[str, Any] | None = None
+    """Its answer, where it was to go back, as it is told when it has."""
 
     @property
     def number(self) -> int:

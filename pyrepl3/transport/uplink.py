@@ -8,7 +8,7 @@ worker has said what no worker may.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -34,8 +34,13 @@ _ANSWERS = frozenset(
         "begun",
         "committed",
         "rolled_back",
+        "keeping",
+        "history",
+        "undone",
     }
 )
+_GO_BACK = {"rolled_back": "rollback", "undone": "undo"}
+"""Answers behind which a snapshot takes over, and what they answer."""
 
 
 @attrs.define(eq=False)
@@ -52,6 +57,8 @@ class Uplink:
     """Called when the worker has said its last word: a snapshot is to take over."""
     in_transaction: bool = attrs.field(default=False, init=False)
     """Whether a snapshot is open over several executions."""
+    keeps_history: bool = attrs.field(default=False, init=False)
+    """Whether one is taken before each execution."""
     is_deaf: bool = attrs.field(default=False, init=False)
     """Whether what still comes counts for nothing: this process is done with."""
     flights: deque[Flight] = attrs.field(factory=deque, init=False)
@@ -183,7 +190,7 @@ class Uplink:
         # that does not end.
         state = terminal.state if terminal.state != "unknown" else "lost"
         try:
-            await self.notify(Ended(flight.number, state, self.in_transaction))
+            await self.notify(Ended(flight.number, state, self._is_protected))
         finally:
             # Cancelled, too: no other has this flight any more.
             self.finish(flight, rests, terminal)
@@ -245,21 +252,23 @@ class Uplink:
         if not isinstance(flight, QuestionFlight) or flight.number != message["id"]:
             raise ProtocolViolation("an answer to what was not asked")
         kind = message["type"]
-        if kind == "rolled_back":
-            if not self.in_transaction:
-                raise ProtocolViolation("rolling back what it took no snapshot before")
-            flight.rolled_back = True  # answered when it has
+        if kind in _GO_BACK:
+            if _GO_BACK[kind] != flight.ask.query.kind:
+                raise ProtocolViolation("going back where it was not asked to")
+            flight.rolled_back = message  # told when it has
             self._say_no_more()
             return
         if kind in ("begun", "committed"):
             self.in_transaction = kind == "begun"
+        elif kind == "keeping":
+            self.keeps_history = message["count"] > 0
         await self.answer(flight, message)
 
-    async def answer(self, flight: QuestionFlight, message: dict[str, Any]) -> None:
+    async def answer(self, flight: QuestionFlight, message: Mapping[str, Any]) -> None:
         """Deliver the answer to the question that is asked, and begin what is next."""
         self._next(flight)
         try:
-            await self.notify(Ended(flight.number, is_protected=self.in_transaction))
+            await self.notify(Ended(flight.number, is_protected=self._is_protected))
         finally:
             flight.ask.query.reply.answer(message)
 
@@ -269,9 +278,15 @@ class Uplink:
     def may_survive(self) -> bool:
         """Whether a snapshot was asked for that nobody has been told to be past."""
         flight = self.flights[0] if self.flights else None
+        if isinstance(flight, QuestionFlight):
+            return self.in_transaction or flight.rolled_back is not None
         return self.in_transaction or (
-            isinstance(flight, ExecutionFlight) and flight.run.request.is_protected
+            flight is not None and (self.keeps_history or flight.run.request.is_protected)
         )
+
+    @property
+    def _is_protected(self) -> bool:
+        return self.in_transaction or self.keeps_history
 
     async def survive(self, cause: verdicts.Cause, begun: int) -> None:
         """The worker has died, and all that it said is taken: a snapshot speaks from here on.
@@ -286,15 +301,15 @@ class Uplink:
             await self.notify(Survived(cause.text))
         elif isinstance(flight, ExecutionFlight):
             await self.end(flight, flight.rolled_back or _death_of(flight, cause))
-        elif flight.rolled_back:
-            await self.answer(flight, {"type": "rolled_back", "id": flight.number})
+        elif flight.rolled_back is not None:
+            await self.answer(flight, flight.rolled_back)
         else:
             await self._fail(flight)
 
     async def _fail(self, flight: QuestionFlight) -> None:
         self._next(flight)
         try:
-            await self.notify(Ended(flight.number, "rolled_back"))
+            await self.notify(Ended(flight.number, "rolled_back", self._is_protected))
         finally:
             flight.ask.query.reply.fail(verdicts.died_of_question())
 

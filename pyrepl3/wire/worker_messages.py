@@ -71,6 +71,9 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "begun": {"id": _INTEGER},
     "committed": {"id": _INTEGER},
     "rolled_back": {"id": _INTEGER},
+    "keeping": {"id": _INTEGER, "count": _INTEGER},
+    "history": {"id": _INTEGER, "entries": _LIST, "dropped": _INTEGER},
+    "undone": {"id": _INTEGER, "execution": _STRING},
     "heartbeat": {},
 }  # fmt: skip
 """What a worker may send, and the types of each field."""
@@ -183,8 +186,19 @@ def _check_rest(kind: str, message: dict[str, Any]) -> None:
             raise ProtocolViolation("an error whose code or state is not a worker's to say")
     elif kind == "result" and message["state"] not in _STATES:
         raise ProtocolViolation("a result whose state is not a worker's to say")
+    elif kind == "history" and not all(map(_is_history_entry, message["entries"])):
+        raise ProtocolViolation("a history whose entries are not as they have to be")
     elif kind == "completed" and not all(isinstance(match, str) for match in message["matches"]):
         raise ProtocolViolation("completions that are no strings")
+
+
+def _is_history_entry(entry: object) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("execution"), str)
+        and type(entry.get("private_bytes")) is int
+        and isinstance(entry.get("taken_at"), float)
+    )
 
 
 def _check_json(kind: str, message: dict[str, Any]) -> None:

@@ -13,12 +13,13 @@ from .limits import apply_limits
 from .link import Link, LinkEnded
 from .loops import Loops
 from .namespace import Namespace
+from .refusals import Refusal
 from .runner import Runner
 from .shutdown import shut_down
 from .snapshots import Snapshots
 from .stdin import Questions
 from .streams import Output
-from .transactions import Refusal, Transactions
+from .transactions import Transactions
 from .values import encodable, safe_str, true_name
 
 RUNNER_BROKEN_STATUS = 70
@@ -57,6 +58,9 @@ class Server:
             "begin": self._begin,
             "commit": self._commit,
             "rollback": self._roll_back,
+            "keep_history": self._keep_history,
+            "history": self._tell_history,
+            "undo": self._undo,
             "input_response": questions.take,
             "complete": self._assist,
             "inspect": self._assist,
@@ -104,7 +108,7 @@ class Server:
                 self._link.send(_reduced(answer))
             if answer["state"] == "rolled_back":
                 _exit(0)
-            self._transactions.leave()
+            self._transactions.leave(request)
             self._runner.finish()
         except BaseException as error:
             self._give_up(request, error)
@@ -145,6 +149,25 @@ class Server:
             self._refuse(request, refusal)
         else:
             self._link.send({"type": "rolled_back", "id": request["id"]})
+            _exit(0)
+
+    def _keep_history(self, request: Message) -> None:
+        self._transactions.history.set_bounds(request["count"], request["bytes"])
+        self._link.send({"type": "keeping", "id": request["id"], "count": request["count"]})
+
+    def _tell_history(self, request: Message) -> None:
+        history = self._transactions.history
+        told = {"entries": history.entries(), "dropped": history.dropped}
+        self._link.send({"type": "history", "id": request["id"], **told})
+
+    def _undo(self, request: Message) -> None:
+        """As a roll back, to a snapshot that was taken earlier."""
+        try:
+            execution = self._transactions.undo(request["to"])
+        except Refusal as refusal:
+            self._refuse(request, refusal)
+        else:
+            self._link.send({"type": "undone", "id": request["id"], "execution": execution})
             _exit(0)
 
     def _refuse(self, request: Message, refusal: Refusal) -> None:

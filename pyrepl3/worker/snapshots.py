@@ -23,10 +23,11 @@ from _signal import (
     sigwait,
     valid_signals,
 )
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from posix import _exit, close, fork, getppid, lseek, pipe2, read, setsid, write
 from stat import S_ISREG
+from time import time
 from typing import Any
 
 from . import orphans
@@ -36,10 +37,12 @@ LEAVE = SIGRTMIN + 7
 """By which the service lets a keeper speak; as in transport/process.py."""
 ORPHANED = SIGRTMIN + 8
 """By which the kernel tells a keeper that its parent has died."""
-SURVIVOR, COUNT, BEGUN = 2, 3, 4
+SURVIVOR, COUNT, BEGUN, KEPT = 2, 3, 4, 8
 """Words of the control page: who takes over when this process dies, and the execution count then;
-and the number of the last job that was taken from the socket, so that the service knows which it
-holds still. The zygote reads the first one too."""
+the number of the last job that was taken from the socket, so that the service knows which it holds
+still; and, from the last word on, those that are kept, up to a 0. The zygote reads SURVIVOR and
+KEPT too."""
+MOST_KEPT = 64
 
 _READY = b"."
 
@@ -53,6 +56,11 @@ class _Keeper:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        self.label = ""
+        """The execution before which it was taken, where it is kept for that."""
+        self.pages = 0
+        """As many as the original has changed, about, while this was the last one."""
+        self.taken_at = time()
         # By this, as user code may have waited for it, and its number be another's then.
         self._pidfd = os.pidfd_open(pid)
 
@@ -80,6 +88,8 @@ class Snapshots:
         self._words: Any = ()
         self._zygote = 0
         self._keeper: _Keeper | None = None
+        self._kept: list[_Keeper] = []
+        """The oldest first."""
         self._ended: list[int] = []
 
     def attach(self, words: Any) -> None:
@@ -133,6 +143,43 @@ class Snapshots:
         self._ended.append(keeper.pid)
         self._reap()
 
+    # --- history --------------------------------------------------------------------------------
+
+    @property
+    def kept(self) -> Sequence[_Keeper]:
+        """Those that may be gone back to, the oldest first."""
+        return self._kept
+
+    def keep(self, label: str, pages: int) -> None:
+        """What was done since is to stay, and can be undone later on by this name."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is None:
+            return
+        keeper.label, keeper.pages = label, pages
+        self._kept.append(keeper)
+        self._write_kept()
+        self._words[SURVIVOR] = 0
+
+    def drop(self, keeper: _Keeper) -> None:
+        """Nobody goes back to it any more."""
+        self._kept.remove(keeper)
+        self._write_kept()
+        keeper.end()
+        self._ended.append(keeper.pid)
+        self._reap()
+
+    def go_back_to(self, keeper: _Keeper) -> None:
+        """It takes over when this process has ended, which is to be at once."""
+        self.release()
+        while self._kept[-1] is not keeper:
+            self.drop(self._kept[-1])
+        self._words[SURVIVOR] = keeper.pid
+
+    def _write_kept(self) -> None:
+        for place, keeper in enumerate(self._kept):
+            self._words[KEPT + place] = keeper.pid
+        self._words[KEPT + len(self._kept)] = 0
+
     def note_begun(self, number: int) -> None:
         """That job was taken from the socket."""
         if len(self._words) > BEGUN:
@@ -140,7 +187,7 @@ class Snapshots:
 
     def note_count(self, count: int) -> None:
         """The session's executions are counted on, whoever goes on with it."""
-        if self._keeper is not None:
+        if len(self._words) > COUNT:
             self._words[COUNT] = count
 
     def _fork(self) -> int:
@@ -181,6 +228,7 @@ class Snapshots:
         orphans.become_subreaper()
         self._words[SURVIVOR] = 0
         self._ended.clear()
+        self._write_kept()
         for descriptor, offset in offsets:
             with suppress(OSError):  # its file has become a pipe, say, by another name for it
                 lseek(descriptor, offset, os.SEEK_SET)

@@ -6,6 +6,8 @@ know how a snapshot is made, nor how anything runs or is sent.
 
 from typing import Any
 
+from .history import History
+from .refusals import Refusal
 from .snapshots import Snapshots, SnapshotUnavailable
 
 ROLLBACK_ON_FAILURE, ROLLBACK_ALWAYS = "rollback_on_failure", "rollback_always"
@@ -14,20 +16,13 @@ _OF_ONE_EXECUTION = (ROLLBACK_ON_FAILURE, ROLLBACK_ALWAYS)
 Message = dict[str, Any]
 
 
-class Refusal(Exception):
-    """What cannot be done; ``code`` is one of the service's."""
-
-    def __init__(self, code: str, why: str) -> None:
-        super().__init__(why)
-        self.code = code
-
-
 class Transactions:
     """Those of one session. Methods that take a snapshot return False in the copy that has taken
     over by it: for that one, what was asked for is long over."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
+        self.history = History(snapshots)
         self._is_open = False
 
     def enter(self, request: Message, count: int) -> bool:
@@ -40,7 +35,10 @@ class Transactions:
                     "TRANSACTION_ACTIVE",
                     f"a transaction is open, within which nothing can be {policy}",
                 )
-        elif wants_snapshot and not self._take():
+        elif wants_snapshot:
+            if not self._take():
+                return False
+        elif self._is_history(request) and not self._take_if_possible():
             return False
         self._snapshots.note_count(count)
         return True
@@ -52,10 +50,20 @@ class Transactions:
         if policy == ROLLBACK_ALWAYS or (policy == ROLLBACK_ON_FAILURE and failed):
             answer["state"] = "rolled_back"
 
-    def leave(self) -> None:
+    def leave(self, request: Message) -> None:
         """Its end was told, and what it did stays."""
-        if not self._is_open:
+        if self._is_open:
+            return
+        if self._is_history(request):
+            self.history.add(request["execution"])
+        else:
             self._snapshots.release()
+
+    def undo(self, to: str | None) -> str:
+        """As of `History`. Raises Refusal."""
+        if self._is_open:
+            raise Refusal("TRANSACTION_ACTIVE", "a transaction is open: roll that back")
+        return self.history.undo(to)
 
     def begin(self, count: int) -> bool:
         """Open one. Raises Refusal."""
@@ -77,8 +85,20 @@ class Transactions:
         self._is_open = False
         self._snapshots.release()
 
+    def _is_history(self, request: Message) -> bool:
+        return self.history.is_kept and not request.get("silent")
+
+    def _take_if_possible(self) -> bool:
+        """What cannot be undone later on runs all the same."""
+        try:
+            return self._take()
+        except Refusal:
+            return True
+
     def _take(self) -> bool:
         try:
-            return self._snapshots.take()
+            is_original = self._snapshots.take()
+            self.history.begin()
+            return is_original
         except SnapshotUnavailable as error:
             raise Refusal("SNAPSHOT_UNAVAILABLE", str(error)) from None

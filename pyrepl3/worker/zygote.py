@@ -15,7 +15,8 @@ import socket
 import sys
 import traceback
 from _signal import SIGTERM
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from select import POLLIN, poll
@@ -35,7 +36,7 @@ from .birth import (
 from .codec import decode_message, pack
 from .limits import apply_limits
 from .main import prepare, run_worker
-from .snapshots import SURVIVOR
+from .snapshots import KEPT, MOST_KEPT, SURVIVOR
 
 CONTROL_OPTION = "--control-fd"
 MAX_CONFIGURATION_BYTES = 192 * 1024
@@ -264,7 +265,7 @@ class Zygote:
         """But for those whose original has died too, of which we have yet to hear."""
         known = self._workers.keys() | self._spared
         if any(child not in known for child in orphans.children()):
-            named = {_survivor_on(page) for page in self._workers.values()}
+            named = {pid for page in self._workers.values() for pid in _named_on(page)}
             orphans.kill_orphans(spared=known | named)
 
     def _tell(self, message: dict[str, Any], passed: Sequence[int] = ()) -> None:
@@ -274,6 +275,16 @@ class Zygote:
 def _survivor_on(page: int) -> int:
     """Who is named on a control page to take over; 0: nobody."""
     return int.from_bytes(os.pread(page, WORD_BYTES, SURVIVOR * WORD_BYTES), sys.byteorder)
+
+
+def _named_on(page: int) -> Iterator[int]:
+    """The snapshots that a session has, by its control page."""
+    words = array("Q", os.pread(page, WORD_BYTES * (KEPT + MOST_KEPT), 0))
+    yield words[SURVIVOR]
+    for word in words[KEPT:]:
+        if not word:
+            return
+        yield word
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

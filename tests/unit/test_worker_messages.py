@@ -47,6 +47,13 @@ VALID: dict[str, dict[str, Any]] = {
     "begun": {"id": 1},
     "committed": {"id": 1},
     "rolled_back": {"id": 1},
+    "keeping": {"id": 1, "count": 3},
+    "history": {
+        "id": 1,
+        "entries": [{"execution": "e", "private_bytes": 1, "taken_at": 1.5}],
+        "dropped": 0,
+    },
+    "undone": {"id": 1, "execution": "e"},
     "error": {
         "execution": "e",
         "name": "ValueError",
@@ -174,6 +181,9 @@ def test_a_message_without_one_of_its_fields_is_a_violation(kind: str, missing: 
         ("error", "traceback", ["a", 1]),
         ("error", "code", "WORKER_DIED"),
         ("error", "state", "lost"),
+        ("result", "state", "lost"),
+        ("history", "entries", [{"execution": 1}]),
+        ("history", "entries", [{"execution": "e", "private_bytes": True, "taken_at": 1.5}]),
         ("error", "exit_status", 1.5),
         ("completed", "matches", [b"print"]),
         ("ready", "pid", "7"),

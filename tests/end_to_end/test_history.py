@@ -1,0 +1,158 @@
+"""End-to-end tests: executions that are undone after they have ended."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+
+import pyrepl3
+
+from .faults.oracle import eventually
+
+EXIT = "import os; os._exit(3)"
+
+
+def alive_below(zygote: psutil.Process) -> int:
+    """But for those that are dead and only wait to be reaped."""
+    return sum(
+        child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+        for child in zygote.children(recursive=True)
+    )
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[pyrepl3.Session]:
+    async with (
+        pyrepl3.open_supervisor() as supervisor,
+        supervisor.session() as session,
+    ):
+        await session.run("steps = ['first']")
+        yield session
+
+
+async def steps(session: pyrepl3.Session) -> object:
+    ended = await session.run("steps", silent=True)
+    shown = await session.run("print(*steps)", silent=True)
+    assert ended.error is None, ended.error
+    return shown.logs.stdout.split()
+
+
+async def take(session: pyrepl3.Session, *names: str) -> list[str]:
+    return [(await session.run(f"steps.append({name!r})")).id for name in names]
+
+
+async def test_the_last_execution_is_undone_and_then_the_one_before_it(
+    session: pyrepl3.Session,
+) -> None:
+    await session.keep_history(10)
+    ids = await take(session, "a", "b", "c")
+
+    assert await session.undo() == ids[2]
+    assert await steps(session) == ["first", "a", "b"]
+    assert await session.undo() == ids[1]
+    assert await steps(session) == ["first", "a"]
+    await take(session, "d")
+    assert await steps(session) == ["first", "a", "d"]
+
+
+async def test_all_that_came_after_an_execution_is_undone_at_once(
+    session: pyrepl3.Session,
+) -> None:
+    await session.keep_history(10)
+    ids = await take(session, "a", "b", "c", "d")
+
+    assert await session.undo(to=ids[0]) == ids[1]
+    assert await steps(session) == ["first", "a"]
+    with pytest.raises(pyrepl3.ExecutionNotFound):
+        await session.undo(to=ids[2])
+
+
+async def test_the_history_tells_what_it_holds_and_the_oldest_gives_way(
+    session: pyrepl3.Session,
+) -> None:
+    await session.keep_history(2)
+    ids = await take(session, "a", "b", "c")
+    history = await session.history()
+
+    assert [entry.execution for entry in history.entries] == ids[1:]
+    assert history.dropped == 1
+    assert all(entry.private_bytes > 0 for entry in history.entries)
+
+
+async def test_what_changes_much_memory_pushes_the_oldest_out(session: pyrepl3.Session) -> None:
+    await session.run("held = bytearray(2**24)\nfor i in range(0, 2**24, 4096): held[i] = 1")
+    await session.keep_history(10, most_bytes=20 * 2**20)
+    ids = [
+        (await session.run(f"for i in range(0, 2**24, 4096): held[i] = {number}")).id
+        for number in range(2, 5)
+    ]
+    history = await session.history()
+
+    assert [entry.execution for entry in history.entries] == ids[2:]
+    assert history.entries[0].private_bytes > 2**23
+
+
+async def test_where_nothing_is_kept_nothing_is_undone(session: pyrepl3.Session) -> None:
+    with pytest.raises(pyrepl3.ExecutionNotFound):
+        await session.undo()
+    await session.keep_history(5)
+    await take(session, "a")
+    await session.keep_history(0)
+    with pytest.raises(pyrepl3.ExecutionNotFound):
+        await session.undo()
+
+    assert await steps(session) == ["first", "a"]
+
+
+async def test_a_crash_is_rolled_back_and_what_is_before_it_can_still_be_undone(
+    session: pyrepl3.Session,
+) -> None:
+    await session.keep_history(5)
+    ids = await take(session, "a", "b")
+    ended = await session.run(f"steps.append('c')\n{EXIT}")
+    assert ended.state == "rolled_back"
+    assert await steps(session) == ["first", "a", "b"]
+
+    assert await session.undo() == ids[1]
+    assert await session.undo() == ids[0]
+    assert await steps(session) == ["first"]
+
+
+async def test_within_a_transaction_nothing_is_undone(session: pyrepl3.Session) -> None:
+    await session.keep_history(5)
+    await take(session, "a")
+    async with session.transaction():
+        with pytest.raises(pyrepl3.TransactionActive):
+            await session.undo()
+
+
+async def test_no_more_snapshots_are_alive_than_the_history_tells() -> None:
+    """And none at all, when the session has ended."""
+    async with pyrepl3.open_supervisor() as supervisor:
+
+        def idle() -> int:
+            pool = supervisor.statistics().pool
+            return pool.idle + pool.starting + pool.stopping
+
+        async with supervisor.session() as session:
+            zygote = psutil.Process(session.pid).parent()
+            assert zygote is not None
+            await session.run("steps = []")
+            await session.keep_history(3)
+            for name in "abcdef":
+                await take(session, name)
+                if name in "ce":
+                    await session.undo()
+                if name == "d":
+                    await session.run(EXIT)
+            kept = len((await session.history()).entries)
+            assert kept == 3
+            await eventually(lambda: alive_below(zygote) <= 1 + idle() + kept)
+        await eventually(lambda: alive_below(zygote) <= idle())
+
+
+async def test_a_negative_history_is_refused(session: pyrepl3.Session) -> None:
+    with pytest.raises(pyrepl3.ConfigInvalid):
+        await session.keep_history(-1)
