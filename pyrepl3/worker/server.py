@@ -89,7 +89,7 @@ class Server:
 
     def _handle(self, message: Message) -> None:
         number = message.get("number", message.get("id"))
-        if number is not None:
+        if type(number) is int:
             self._snapshots.note_begun(number)
         handler = self._handlers.get(message.get("type", ""))
         if handler is not None:
