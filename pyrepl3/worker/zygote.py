@@ -243,14 +243,15 @@ class Zygote:
     def _adopt_survivor(self, dead: int) -> tuple[int, int] | None:
         """The snapshot that a worker has named to take over from it: a worker from now on.
 
-        It names what it likes: whoever is its descendant has come to us by its death, and no one
-        else is ours.
+        It names what it likes. Whoever is its descendant has come to us by its death; and of those
+        that are ours another session's has another control page.
         """
         page = self._workers.pop(dead, None)
         if page is None:
             return None
         named = _survivor_on(page)
-        if named in orphans.children() and named not in self._workers.keys() | self._spared:
+        others = self._workers.keys() | self._spared
+        if named in orphans.children() and named not in others and _has_page(named, page):
             try:
                 pidfd = os.pidfd_open(named)
             except OSError:
@@ -265,7 +266,12 @@ class Zygote:
         """But for those whose original has died too, of which we have yet to hear."""
         known = self._workers.keys() | self._spared
         if any(child not in known for child in orphans.children()):
-            named = {pid for page in self._workers.values() for pid in _named_on(page)}
+            named = {
+                pid
+                for page in self._workers.values()
+                for pid in _named_on(page)
+                if _has_page(pid, page)
+            }
             orphans.kill_orphans(spared=known | named)
 
     def _tell(self, message: dict[str, Any], passed: Sequence[int] = ()) -> None:
@@ -275,6 +281,16 @@ class Zygote:
 def _survivor_on(page: int) -> int:
     """Who is named on a control page to take over; 0: nobody."""
     return int.from_bytes(os.pread(page, WORD_BYTES, SURVIVOR * WORD_BYTES), sys.byteorder)
+
+
+def _has_page(pid: int, page: int) -> bool:
+    """Whether that process is one of the session with this control page."""
+    try:
+        return os.path.samestat(
+            os.stat(f"/proc/{pid}/fd/{descriptors.CONTROL_PAGE}"), os.fstat(page)
+        )
+    except OSError:  # it has ended, or has closed it
+        return False
 
 
 def _named_on(page: int) -> Iterator[int]:
