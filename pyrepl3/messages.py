@@ -171,6 +171,8 @@ class Run:
     number: int
     request: Execute
     output_bytes: int | None
+    transaction: int = 0
+    """The one that it was sent in: where that was rolled back meanwhile, it does not run."""
 
 
 @attrs.define(eq=False)
@@ -197,7 +199,9 @@ class DumpStack:
 
 @attrs.frozen
 class Kill:
-    """SIGKILL, now."""
+    """SIGKILL, now; with a number only if that job runs still."""
+
+    number: int | None = None
 
 
 @attrs.frozen
@@ -221,7 +225,9 @@ class Ended:
     number: int
     state: Literal["kept", "rolled_back", "lost"] = "kept"
     is_protected: bool = False
-    """Whether a transaction is open, so that what comes next does not lose the session either."""
+    """Whether a snapshot is or will be open, so that what comes next does not lose the session."""
+    transaction: int = 0
+    """The number of the request that began the one that is open; 0: none is."""
 
 
 @attrs.frozen

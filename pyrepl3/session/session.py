@@ -133,6 +133,7 @@ class Session:
                     message.number,
                     rolled_back=message.state == "rolled_back",
                     is_protected=message.is_protected,
+                    transaction=message.transaction,
                     now=now,
                 )
             case Survived():
@@ -161,7 +162,8 @@ class Session:
     def _hand(self, effect: records.Hand) -> None:
         job = effect.job
         if isinstance(job.request, Execute):
-            self._send(messages.Run(job.number, job.request, self._state.limits.output_bytes))
+            limit = self._state.limits.output_bytes
+            self._send(messages.Run(job.number, job.request, limit, job.transaction))
         else:
             self._send(messages.Ask(job.number, job.request))
 
@@ -216,6 +218,6 @@ _PERFORM: dict[type, Callable[[Session, Any], None]] = {
         messages.Signal(effect.number, effect.code, effect.limit_s)
     ),
     records.DumpStack: lambda self, _: self._send(messages.DumpStack()),
-    records.KillWorker: lambda self, _: self._send(messages.Kill()),
+    records.KillWorker: lambda self, effect: self._send(messages.Kill(effect.number)),
     records.ShutWorkerDown: lambda self, effect: self._send(messages.Shutdown(effect.grace_s)),
 }

@@ -27,6 +27,8 @@ class Job:
     deadline: float = math.inf
     to_interrupt: float | None = None
     """The grace of an interrupt that came before its turn."""
+    transaction: int = 0
+    """The one that was open when it was accepted; 0: none was."""
     interrupts: list[Reply[InterruptOutcome]] = attrs.field(factory=list)
     """Who asked for it."""
 
@@ -111,7 +113,9 @@ class DumpStack:
 
 @attrs.frozen
 class KillWorker:
-    """SIGKILL."""
+    """SIGKILL; with a number only while that job runs, as its session goes on after it."""
+
+    number: int | None = None
 
 
 @attrs.frozen

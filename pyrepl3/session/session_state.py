@@ -73,6 +73,8 @@ class SessionState:
     _kill_at: float = math.inf
     _is_protected: bool = False
     """Whether a transaction is open: its beginning is what a kill goes back to."""
+    _transaction: int = 0
+    """The number of the job that began the one that is open; 0: none is."""
     _last_number: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -173,12 +175,13 @@ class SessionState:
         *,
         rolled_back: bool = False,
         is_protected: bool = False,
+        transaction: int = 0,
         now: float,
     ) -> list[Effect]:
         """The worker has answered, or was rolled back; the next one begins."""
         if not self._handed or self._handed[0].number != number:
             return []
-        self._is_protected = is_protected
+        self._is_protected, self._transaction = is_protected, transaction
         if self.trace is not None:
             self.trace.record(
                 SessionAction.ENDED, job=number, rolled_back=rolled_back, open=is_protected
@@ -187,7 +190,7 @@ class SessionState:
 
     def survived(self) -> list[Effect]:
         """The process died with nothing to do, and the transaction that was open is undone."""
-        self._is_protected = False
+        self._is_protected, self._transaction = False, 0
         if self.trace is not None:
             self.trace.record(SessionAction.SURVIVED)
         return []
@@ -285,7 +288,7 @@ class SessionState:
 
     def _enqueue(self, request: Execute | Query, allow_input: bool, timeout_s: float | None) -> Job:
         self._last_number += 1
-        job = Job(self._last_number, request, allow_input, timeout_s)
+        job = Job(self._last_number, request, allow_input, timeout_s, transaction=self._transaction)
         self._waiting.append(job)
         return job
 
@@ -368,10 +371,10 @@ class SessionState:
         self._kill_at = math.inf
         return self._drop_waiting()
 
-    def _kill(self) -> KillWorker:
+    def _kill(self, number: int | None = None) -> KillWorker:
         if self.trace is not None:
             self.trace.record(SessionAction.KILL_WORKER)
-        return KillWorker()
+        return KillWorker(number)
 
     # --- the ladder: SIGINT, grace, stack, SIGKILL ----------------------------------------------
 
@@ -422,7 +425,7 @@ class SessionState:
         running = self._running()
         if running is not None and (running.is_protected or self._is_protected):
             ladder.rung, ladder.next_at = Rung.KILLED, math.inf
-            return [self._kill()]
+            return [self._kill(running.number)]
         return [*self._lose(), self._kill()]
 
     def _settle(

@@ -18,7 +18,7 @@ from pyrepl3.errors import WorkerSpawnFailed
 from pyrepl3.messages import Close, SessionMessage, SessionStarted
 from pyrepl3.session.session import Session
 from pyrepl3.session.session_trace import SessionTrace
-from pyrepl3.transport.spawning import Spawn, Worker, WorkerExit
+from pyrepl3.transport.spawning import Spawn, Survivor, Worker, WorkerExit
 from pyrepl3.transport.transport import Ready, Transport
 
 REAP_S = 1.0
@@ -179,10 +179,18 @@ async def _reaped(exit_answer: Answer[WorkerExit]) -> None:
     bounded = trio.CancelScope(deadline=trio.current_time() + REAP_S, shield=True)
     # No reply: there was no process, or the transport has heard of its end.
     with bounded, suppress(NoReply):
-        while (survivor := (await exit_answer.wait()).survivor) is not None:
-            survivor.process.kill()
-            survivor.process.close()
+        while (survivor := _ended(await exit_answer.wait())) is not None:
             exit_answer = survivor.exit
+    exit_answer.abandon(_ended)
+
+
+def _ended(report: WorkerExit) -> Survivor | None:
+    """The snapshot that waits to take over, which it is not to any more; if there is one."""
+    survivor = report.survivor
+    if survivor is not None:
+        survivor.process.kill()
+        survivor.process.close()
+    return survivor
 
 
 def _called_off() -> WorkerSpawnFailed:

@@ -243,7 +243,9 @@ class Spawner:
         survivor = None if life is None else self._survivor(exited, life)
         if life is not None:
             told = WorkerExit(exited.status, exited.signal, exited.stopped, survivor=survivor)
-            life.exit.answer(told)
+            if not life.exit.answer(told) and survivor is not None:
+                survivor.process.kill()
+                survivor.process.close()
 
     def _survivor(self, exited: Exited, life: _Life) -> Survivor | None:
         if exited.survivor is None:

@@ -141,6 +141,7 @@ class Transport:
             "allow_input": request.allow_input,
             "transaction_policy": request.transaction_policy,
             "guard": request.guard,
+            "transaction": message.transaction,
         }
         if request.traceparent is not None:
             fields["traceparent"] = request.traceparent
@@ -171,11 +172,13 @@ class Transport:
     def _dump_stack(self, _: messages.DumpStack) -> None:
         self._process.dump_stack()
 
-    def _kill(self, _: messages.Kill) -> None:
+    def _kill(self, message: messages.Kill) -> None:
+        if message.number is not None and not self._uplink.runs(message.number):
+            return  # it has ended meanwhile: another process may speak by now
         self._killed_for_ladder = True
         self._stack = self._process.read_stack()
         # What a snapshot may undo is not told as done any more.
-        self._uplink.is_deaf = self._uplink.may_survive
+        self._uplink.is_deaf = self._uplink.may_survive(self._process.begun())
         self._process.kill()
 
     def _end_process(self) -> None:
@@ -194,10 +197,11 @@ class Transport:
         """Read one process after the other; why the last one ended, where that is known by then."""
         while True:
             await self._read_until_death()
-            if self._is_closing or not self._uplink.may_survive:
+            begun = self._process.begun()
+            if self._is_closing or not self._uplink.may_survive(begun):
                 # What a snapshot holds is older than what was told: nothing may go on from it.
                 return None
-            before, begun = self._process, self._process.begun()
+            before = self._process
             cause = await self._learn_cause()
             if self._process is before:
                 return cause

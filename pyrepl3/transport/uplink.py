@@ -55,8 +55,8 @@ class Uplink:
     must hold up neither the worker nor the executions behind it."""
     rolling_back: Callable[[], None] = lambda: None
     """Called when the worker has said its last word: a snapshot is to take over."""
-    in_transaction: bool = attrs.field(default=False, init=False)
-    """Whether a snapshot is open over several executions."""
+    transaction: int = attrs.field(default=0, init=False)
+    """The number of the request that began the one that is open; 0: none is."""
     keeps_history: bool = attrs.field(default=False, init=False)
     """Whether one is taken before each execution."""
     is_deaf: bool = attrs.field(default=False, init=False)
@@ -190,7 +190,7 @@ class Uplink:
         # that does not end.
         state = terminal.state if terminal.state != "unknown" else "lost"
         try:
-            await self.notify(Ended(flight.number, state, self._is_protected))
+            await self.notify(Ended(flight.number, state, self._is_protected, self.transaction))
         finally:
             # Cancelled, too: no other has this flight any more.
             self.finish(flight, rests, terminal)
@@ -259,7 +259,7 @@ class Uplink:
             self._say_no_more()
             return
         if kind in ("begun", "committed"):
-            self.in_transaction = kind == "begun"
+            self.transaction = flight.number if kind == "begun" else 0
         elif kind == "keeping":
             self.keeps_history = message["count"] > 0
         await self.answer(flight, message)
@@ -268,25 +268,34 @@ class Uplink:
         """Deliver the answer to the question that is asked, and begin what is next."""
         self._next(flight)
         try:
-            await self.notify(Ended(flight.number, is_protected=self._is_protected))
+            await self.notify(Ended(flight.number, "kept", self._is_protected, self.transaction))
         finally:
             flight.ask.query.reply.answer(message)
 
     # --- another process ------------------------------------------------------------------------
 
-    @property
-    def may_survive(self) -> bool:
-        """Whether a snapshot was asked for that nobody has been told to be past."""
+    def may_survive(self, begun: int) -> bool:
+        """Whether a snapshot was asked for that nobody has been told to be past.
+
+        ``begun``: the last job that the worker had taken. One that it had not has none of its own:
+        what there is then is of the job before, which was told as kept.
+        """
         flight = self.flights[0] if self.flights else None
+        if self.transaction:
+            return True
+        if flight is None or flight.number > begun:
+            return False
         if isinstance(flight, QuestionFlight):
-            return self.in_transaction or flight.rolled_back is not None
-        return self.in_transaction or (
-            flight is not None and (self.keeps_history or flight.run.request.is_protected)
-        )
+            return flight.rolled_back is not None
+        return self.keeps_history or flight.run.request.is_protected
+
+    def runs(self, number: int) -> bool:
+        """Whether that job is the one that runs."""
+        return bool(self.flights) and self.flights[0].number == number
 
     @property
     def _is_protected(self) -> bool:
-        return self.in_transaction or self.keeps_history
+        return self.transaction > 0 or self.keeps_history
 
     async def survive(self, cause: verdicts.Cause, begun: int) -> None:
         """The worker has died, and all that it said is taken: a snapshot speaks from here on.
@@ -294,7 +303,7 @@ class Uplink:
         What ran has ended by that. What is behind the job ``begun`` waits in the socket still, and
         is for whoever reads it next.
         """
-        self.is_deaf, self.in_transaction = False, False
+        self.is_deaf, self.transaction = False, 0
         self._decoder = FrameDecoder()
         flight = self.flights[0] if self.flights else None
         if flight is None or flight.number > begun:
@@ -309,7 +318,9 @@ class Uplink:
     async def _fail(self, flight: QuestionFlight) -> None:
         self._next(flight)
         try:
-            await self.notify(Ended(flight.number, "rolled_back", self._is_protected))
+            await self.notify(
+                Ended(flight.number, "rolled_back", self._is_protected, self.transaction)
+            )
         finally:
             flight.ask.query.reply.fail(verdicts.died_of_question())
 

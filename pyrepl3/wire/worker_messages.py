@@ -85,6 +85,7 @@ ERROR_CODES = frozenset(
         "STDIN_UNAVAILABLE",
         "RUNNER_BROKEN",
         "TRANSACTION_ACTIVE",
+        "NO_TRANSACTION",
         "SNAPSHOT_UNAVAILABLE",
     }
 )

@@ -126,7 +126,7 @@ class Server:
 
     def _begin(self, request: Message) -> None:
         try:
-            if self._transactions.begin(self._runner.count):
+            if self._transactions.begin(request["id"], self._runner.count):
                 self._link.send({"type": "begun", "id": request["id"]})
         except Refusal as refusal:
             self._refuse(request, refusal)

@@ -23,13 +23,19 @@ class Transactions:
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
         self.history = History(snapshots)
-        self._is_open = False
+        self._open = 0
+        """The number of the request that began the open one; 0: none is."""
 
     def enter(self, request: Message, count: int) -> bool:
         """Before an execution, which will be the ``count``-th. Raises Refusal."""
+        meant = request.get("transaction") or 0
+        if meant and meant != self._open:
+            raise Refusal(
+                "NO_TRANSACTION", "the transaction that it was sent in was rolled back meanwhile"
+            )
         policy = request.get("transaction_policy")
         wants_snapshot = policy in _OF_ONE_EXECUTION or bool(request.get("guard"))
-        if self._is_open:
+        if self._open:
             if policy in _OF_ONE_EXECUTION:
                 raise Refusal(
                     "TRANSACTION_ACTIVE",
@@ -52,7 +58,7 @@ class Transactions:
 
     def leave(self, request: Message) -> None:
         """Its end was told, and what it did stays."""
-        if self._is_open:
+        if self._open:
             return
         if self._is_history(request):
             self.history.add(request["execution"])
@@ -61,28 +67,28 @@ class Transactions:
 
     def undo(self, to: str | None) -> str:
         """As of `History`. Raises Refusal."""
-        if self._is_open:
+        if self._open:
             raise Refusal("TRANSACTION_ACTIVE", "a transaction is open: roll that back")
         return self.history.undo(to)
 
-    def begin(self, count: int) -> bool:
-        """Open one. Raises Refusal."""
-        if self._is_open:
+    def begin(self, number: int, count: int) -> bool:
+        """Open one, by the request of that number. Raises Refusal."""
+        if self._open:
             raise Refusal("TRANSACTION_ACTIVE", "a transaction is open already")
         if not self._take():
             return False
         self._snapshots.note_count(count)
-        self._is_open = True
+        self._open = number
         return True
 
     def check_open(self) -> None:
         """Raises Refusal."""
-        if not self._is_open:
+        if not self._open:
             raise Refusal("NO_TRANSACTION", "no transaction is open")
 
     def end(self) -> None:
         """What was done in the open one stays; or the session ends."""
-        self._is_open = False
+        self._open = 0
         self._snapshots.release()
 
     def _is_history(self, request: Message) -> bool:

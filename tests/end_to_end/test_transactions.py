@@ -323,3 +323,23 @@ async def test_dice_fall_as_they_would_have_without_the_cell(session: pyrepl3.Se
     await session.run("random.random(); 1 / 0", transaction_policy="rollback_on_failure")
 
     assert await value(session, "random.random() == random.Random(1).random()") is True
+
+
+async def test_what_was_sent_into_a_transaction_that_crashed_does_not_run_outside_of_it(
+    session: pyrepl3.Session,
+) -> None:
+    await session.begin()
+    ended: dict[str, pyrepl3.Execution] = {}
+
+    async def run(name: str, code: str) -> None:
+        ended[name] = await session.run(code)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run, "crash", f"import time; time.sleep(0.1)\n{EXIT}")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        nursery.start_soon(run, "behind", "kept = 'by it'")
+
+    behind = ended["behind"].error
+    assert behind is not None
+    assert (behind.code, behind.state) == ("NO_TRANSACTION", "kept")
+    assert await value(session, "kept") == "before"

@@ -23,14 +23,17 @@ from pyrepl3.messages import (
     EventReceiver,
     Execute,
     Query,
+    QueryKind,
     Refused,
     Run,
     SessionMessage,
+    Survived,
     open_events,
 )
 from pyrepl3.transport.flight import ExecutionFlight, QuestionFlight
 from pyrepl3.transport.output import BACKGROUND_BYTES
 from pyrepl3.transport.uplink import Uplink
+from pyrepl3.transport.verdicts import Cause
 from pyrepl3.wire.frames import HEADER, MAX_FRAME_BYTES, encode_frame
 from pyrepl3.wire.worker_messages import ProtocolViolation
 
@@ -122,11 +125,11 @@ class World:
         self.uplink.launch(flight)
         return events
 
-    def ask(self, number: int = 2) -> Answer[Any]:
+    def ask(self, number: int = 2, kind: QueryKind = "complete") -> Answer[Any]:
         reply: Reply[Any]
         answer: Answer[Any]
         reply, answer = open_reply()
-        self.uplink.launch(QuestionFlight(Ask(number, Query("complete", {}, reply))))
+        self.uplink.launch(QuestionFlight(Ask(number, Query(kind, {}, reply))))
         return answer
 
     async def take(self, *messages: dict[str, Any]) -> None:
@@ -426,3 +429,110 @@ def test_whatever_a_worker_says_each_job_has_at_most_one_end(
             answer.take_nowait()
 
     trio.run(check)
+
+
+# --- a snapshot that takes over ------------------------------------------------------------------
+
+CRASH = Cause("its process was killed by SIGSEGV", signal="SIGSEGV")
+
+
+async def test_what_ran_with_a_snapshot_is_told_as_undone_and_what_is_behind_it_goes_on() -> None:
+    world = World()
+    first, second = world.run(guard=True), world.run("e2")
+    assert world.uplink.may_survive(1)
+    await world.uplink.survive(CRASH, 1)
+
+    terminal = taken(first)[-1]
+    assert (terminal.code, terminal.state) == ("WORKER_DIED", "rolled_back")
+    assert world.notices() == [Ended(1, "rolled_back")]
+    await world.take(result("e2"))
+    assert kinds(taken(second)) == [Started, Result]
+
+
+async def test_what_was_told_as_kept_is_not_undone_by_a_death_before_the_next_one_begins() -> None:
+    world = World()
+    world.run(guard=True)
+    world.run("e2", guard=True)
+    await world.take(result("e1"))
+
+    assert not world.uplink.may_survive(1)
+    assert world.uplink.may_survive(2)
+
+
+async def test_without_a_snapshot_nothing_may_be_gone_on_from() -> None:
+    world = World()
+    world.run()
+
+    assert not world.uplink.may_survive(1)
+    with pytest.raises(ProtocolViolation, match="rolling back"):
+        await world.take({**result("e1"), "state": "rolled_back"})
+
+
+async def test_a_last_word_is_told_when_the_snapshot_has_taken_over() -> None:
+    world = World()
+    ended: list[bool] = []
+    world.uplink.rolling_back = lambda: ended.append(True)
+    events = world.run(transaction_policy="rollback_always")
+    await world.take({**result("e1"), "state": "rolled_back"}, result("e1"), output("late"))
+    assert kinds(taken(events)) == [Started]
+    assert ended == [True]
+    await world.uplink.survive(CRASH, 1)
+
+    [terminal] = taken(events)
+    assert (terminal.state, terminal.value) == ("rolled_back", 1)
+
+
+async def test_a_transaction_is_open_from_the_answer_to_begin_to_the_one_to_commit() -> None:
+    world = World()
+    world.ask(1, "begin")
+    await world.take({"type": "begun", "id": 1})
+    assert world.notices() == [Ended(1, "kept", is_protected=True, transaction=1)]
+    assert world.uplink.may_survive(1)
+    world.ask(2, "commit")
+    await world.take({"type": "committed", "id": 2})
+
+    assert world.notices() == [Ended(2)]
+    assert not world.uplink.may_survive(2)
+
+
+async def test_a_rollback_is_answered_when_it_is_done() -> None:
+    world = World()
+    world.ask(1, "begin")
+    await world.take({"type": "begun", "id": 1})
+    answer = world.ask(2, "rollback")
+    await world.take({"type": "rolled_back", "id": 2})
+    with pytest.raises(trio.WouldBlock):
+        answer.take_nowait()
+    await world.uplink.survive(CRASH, 2)
+
+    assert answer.take_nowait()["type"] == "rolled_back"
+    assert world.notices()[-1] == Ended(2)
+
+
+async def test_going_back_unasked_is_a_violation() -> None:
+    world = World()
+    world.ask(1, "complete")
+    with pytest.raises(ProtocolViolation, match="not asked"):
+        await world.take({"type": "undone", "id": 1, "execution": "e"})
+
+
+async def test_a_death_with_nothing_to_do_in_a_transaction_is_told_to_the_session() -> None:
+    world = World()
+    world.ask(1, "begin")
+    await world.take({"type": "begun", "id": 1})
+    world.notices()
+    await world.uplink.survive(CRASH, 1)
+
+    assert world.notices() == [Survived(CRASH.text)]
+    assert not world.uplink.may_survive(1)
+
+
+async def test_a_question_that_kills_is_not_answered() -> None:
+    world = World()
+    world.ask(1, "begin")
+    await world.take({"type": "begun", "id": 1})
+    answer = world.ask(2)
+    await world.uplink.survive(CRASH, 2)
+
+    with pytest.raises(SessionLost):
+        answer.take_nowait()
