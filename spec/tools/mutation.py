@@ -31,7 +31,9 @@ _KILLS = (Outcome.DEADLOCK, Outcome.SAFETY, Outcome.LIVENESS, Outcome.EVALUATION
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("specs", nargs="*", metavar="SPEC", help="Pool, Session, Tree; else all")
+    parser.add_argument(
+        "specs", nargs="*", metavar="SPEC", help="Pool, Session, Snapshot, Tree; else all"
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="mutants with this in the name")
     parser.add_argument("--list", action="store_true", help="name the mutants, try none")
     parser.add_argument("--table", action="store_true", help="write the table in spec/README.md")

@@ -34,6 +34,7 @@ NOTES: Mapping[str, Sequence[Note]] = {
         Note("actionTaken", (0,), ("session",)),
         Note("worldTaken", (1,), ("World", "vars")),
     ),
+    "Snapshot": (Note("actionTaken", (0, 1), ("vars",)),),
     "Tree": (Note("actionTaken", (0, 1), ("vars",)),),
 }
 

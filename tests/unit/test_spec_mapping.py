@@ -54,7 +54,7 @@ def test_what_is_recorded_has_the_name_of_an_action_of_the_spec(spec: str) -> No
     assert sorted(names) == sorted(action.value for action in TRACED[spec])
 
 
-@pytest.mark.parametrize("spec", [*TRACED, "Tree"])
+@pytest.mark.parametrize("spec", [*TRACED, "Snapshot", "Tree"])
 def test_the_table_has_every_action_and_variable_of_the_spec_and_no_other(spec: str) -> None:
     actions = {d.name for d in read_definitions((SPEC / f"{spec}.tla").read_text())} - {FAIRNESS}
 
