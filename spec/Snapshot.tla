@@ -79,7 +79,6 @@ vars == <<service, world>>
 With(f, x, value) == [y \in DOMAIN f \cup {x} |-> IF y = x THEN value ELSE f[y]]
 Greatest(numbers) == CHOOSE n \in numbers : \A m \in numbers : m <= n
 Least(numbers) == CHOOSE n \in numbers : \A m \in numbers : n <= m
-Members(sequence) == {sequence[i] : i \in DOMAIN sequence}
 
 Shutdown == 0
 Nobody == [pid |-> 0, of |-> 0]
@@ -103,10 +102,9 @@ Frame(from, n, what) == [from |-> from, job |-> n, what |-> what]
 Tells(p, what) == Append(up, Frame(p, processes[p].job, what))
 Answers(p, what) == Append(up, Frame(p, Head(processes[p].inbox), what))
 
-Told(n, outcome) == [told EXCEPT ![n] = Append(@, outcome)]
-ToldAll(outcome) ==
-    [n \in DOMAIN told |->
-        IF \E i \in DOMAIN flights : flights[i].job = n THEN Append(told[n], outcome) ELSE told[n]]
+ToldTo(ns, outcome) ==
+    [n \in DOMAIN told |-> IF n \in ns THEN Append(told[n], outcome) ELSE told[n]]
+Flying == {flights[i].job : i \in DOMAIN flights}
 First == IF flights = <<>> THEN 0 ELSE Head(flights).job
 Unsent == {i \in DOMAIN flights : ~flights[i].sent}
 Again(fs) == [i \in DOMAIN fs |-> [fs[i] EXCEPT !.sent = FALSE]]
@@ -150,7 +148,6 @@ TransactionAfter(n) ==
 
 \* What is next for a process that is idle.
 HasRequest(p) ==
-    /\ p \in DOMAIN processes
     /\ processes[p].at = "idle"
     /\ processes[p].inbox # <<>>
     /\ Head(processes[p].inbox) # Shutdown
@@ -165,12 +162,8 @@ Takes(p, kinds, inTransaction) ==
 \* A child of the zygote by now, that came of this worker.
 Heir(p) ==
     IF IsKeeper(survivor.pid) /\ processes[survivor.pid].parent = p THEN {survivor.pid} ELSE {}
-OrphansOf(p) == {q \in DOMAIN processes : IsKeeper(q) /\ processes[q].parent = p}
-Orphans ==
-    {q \in DOMAIN processes :
-        /\ IsKeeper(q)
-        /\ ~Lives(processes[q].parent)
-        /\ q \notin workers}
+OrphansOf(p) == {q \in DOMAIN processes : processes[q].parent = p}
+Orphans == {q \in DOMAIN processes : ~Lives(processes[q].parent) /\ q \notin workers}
 \* ---- end of conditions ----
 
 ---------------------------------------------------------------------------
@@ -224,7 +217,7 @@ TakeResult ==
     /\ Head(up).what = "kept"
     /\ up' = Tail(up)
     /\ flights' = Tail(flights)
-    /\ told' = Told(Head(up).job, "kept")
+    /\ told' = ToldTo({Head(up).job}, "kept")
     /\ kept' = kept \cup KeptBy(Head(up).job)
     /\ pending' = PendingAfter(Head(up).job)
     /\ transaction' = TransactionAfter(Head(up).job)
@@ -237,7 +230,7 @@ TakeFailure ==
     /\ Head(up).what = "failed"
     /\ up' = Tail(up)
     /\ flights' = Tail(flights)
-    /\ told' = Told(Head(up).job, "failed")
+    /\ told' = ToldTo({Head(up).job}, "failed")
     /\ UNCHANGED <<asked, transaction, kept, pending, undone, hand, holds, forsaken, kill>>
     /\ UNCHANGED <<down, survivor, reports, processes, zygote, workers>>
 
@@ -273,8 +266,8 @@ Adopt ==
     /\ IsAdopted(reports[holds])
     /\ hand' = "adopts"
     /\ holds' = reports[holds].pid
-    /\ told' = IF flights = <<>> THEN told ELSE Told(First, "rolled_back")
-    /\ undone' = undone \cup pending \cup (IF flights = <<>> THEN {} ELSE {First})
+    /\ told' = ToldTo({First}, "rolled_back")
+    /\ undone' = undone \cup pending \cup ({First} \ {0})
     /\ pending' = {}
     /\ transaction' = 0
     /\ flights' = IF flights = <<>> THEN flights ELSE Again(Tail(flights))
@@ -293,7 +286,7 @@ Lose ==
     /\ holds \in DOMAIN reports
     /\ ~IsAdopted(reports[holds])
     /\ hand' = "gone"
-    /\ told' = ToldAll("lost")
+    /\ told' = ToldTo(Flying, "lost")
     /\ flights' = <<>>
     /\ processes' = Killed({reports[holds].pid})
     /\ UNCHANGED <<asked, transaction, kept, pending, undone, holds, forsaken, kill>>
@@ -304,7 +297,7 @@ GiveUp ==
     /\ hand = "waits"
     /\ holds \notin DOMAIN reports
     /\ hand' = "gone"
-    /\ told' = ToldAll("lost")
+    /\ told' = ToldTo(Flying, "lost")
     /\ flights' = <<>>
     /\ UNCHANGED <<asked, transaction, kept, pending, undone, holds, forsaken, kill, world>>
 
@@ -327,7 +320,6 @@ TakeKill ==
 
 Close ==
     /\ ~forsaken
-    /\ hand # "gone"
     /\ forsaken' = TRUE
     /\ down' = IF hand = "serves" THEN Append(down, Shutdown) ELSE down
     /\ UNCHANGED <<asked, flights, transaction, outcomes, hand, holds, kill>>
@@ -336,7 +328,6 @@ Close ==
 \* A close at once; or the worker has broken a rule, and nothing of it is believed any more.
 Forsake ==
     /\ ~forsaken
-    /\ hand # "gone"
     /\ forsaken' = TRUE
     /\ processes' = Killed({holds})
     /\ UNCHANGED <<asked, flights, transaction, outcomes, hand, holds, kill>>
@@ -379,7 +370,6 @@ BeginSnapshot(p) ==
 
 \* The new process has whatever the old one had, also what it has read and not yet done.
 Fork(p) ==
-    /\ p \in DOMAIN processes
     /\ processes[p].at = "forks"
     /\ LET k == Cardinality(DOMAIN processes) + 1
        IN  processes' = With([processes EXCEPT
@@ -394,7 +384,6 @@ Fork(p) ==
 
 \* Only then does code run.
 NameSurvivor(p) ==
-    /\ p \in DOMAIN processes
     /\ processes[p].at = "waits"
     /\ processes[processes[p].keeper].at = "keeps"
     /\ survivor' = [pid |-> processes[p].keeper, of |-> processes[p].job]
@@ -407,7 +396,6 @@ NameSurvivor(p) ==
 
 \* Its keeper has died before it was ready. Nothing is run that could not be undone.
 FindNoKeeper(p) ==
-    /\ p \in DOMAIN processes
     /\ processes[p].at = "waits"
     /\ ~Lives(processes[p].keeper)
     /\ up' = Tells(p, "failed")
@@ -418,7 +406,6 @@ FindNoKeeper(p) ==
     /\ UNCHANGED <<service, down, survivor, reports, zygote, workers>>
 
 AnswerBegin(p) ==
-    /\ p \in DOMAIN processes
     /\ processes[p].at = "answers"
     /\ up' = Tells(p, "kept")
     /\ processes' = [processes EXCEPT
@@ -429,7 +416,6 @@ AnswerBegin(p) ==
 
 \* With a result, or an error that is to be kept.
 Finish(p) ==
-    /\ p \in DOMAIN processes
     /\ processes[p].at = "runs"
     /\ up' = Tells(p, "kept")
     /\ processes' = [processes EXCEPT
@@ -440,7 +426,6 @@ Finish(p) ==
 
 \* With an error that is to be undone, or always.
 FinishUndone(p) ==
-    /\ p \in DOMAIN processes
     /\ processes[p].at = "runs"
     /\ processes[p].keeper # 0
     /\ processes[p].transaction = 0
@@ -477,14 +462,12 @@ RefuseRequest(p) ==
 
 \* The message was sent before.
 ClearSurvivor(p) ==
-    /\ p \in DOMAIN processes
     /\ processes[p].at = "commits"
     /\ survivor' = Nobody
     /\ processes' = [processes EXCEPT ![p].at = "frees"]
     /\ UNCHANGED <<service, down, up, reports, zygote, workers>>
 
 FreeKeeper(p) ==
-    /\ p \in DOMAIN processes
     /\ processes[p].at = "frees"
     /\ processes' = IF Lives(processes[p].keeper)
                     THEN [processes EXCEPT
@@ -494,7 +477,6 @@ FreeKeeper(p) ==
     /\ UNCHANGED <<service, down, up, survivor, reports, zygote, workers>>
 
 ReapKeeper(p) ==
-    /\ p \in DOMAIN processes
     /\ processes[p].at = "reaps"
     /\ ~Lives(processes[p].keeper)
     /\ processes' = [processes EXCEPT
@@ -503,13 +485,11 @@ ReapKeeper(p) ==
     /\ UNCHANGED <<service, down, up, survivor, reports, zygote, workers>>
 
 Leave(p) ==
-    /\ p \in DOMAIN processes
     /\ processes[p].at = "leaves"
     /\ processes' = Killed({p})
     /\ UNCHANGED <<service, down, up, survivor, reports, zygote, workers>>
 
 ShutDown(p) ==
-    /\ p \in DOMAIN processes
     /\ processes[p].at = "idle"
     /\ processes[p].inbox # <<>>
     /\ Head(processes[p].inbox) = Shutdown
@@ -519,7 +499,6 @@ ShutDown(p) ==
 
 \* First its keeper, then itself.
 EndItself(p) ==
-    /\ p \in DOMAIN processes
     /\ processes[p].at = "ends"
     /\ processes' = Killed({p, processes[p].keeper})
     /\ UNCHANGED <<service, down, up, survivor, reports, zygote, workers>>
@@ -527,7 +506,6 @@ EndItself(p) ==
 (* The keeper.                                                             *)
 
 BecomeReady(k) ==
-    /\ k \in DOMAIN processes
     /\ processes[k].at = "starts"
     /\ processes' = [processes EXCEPT ![k].at = "keeps"]
     /\ UNCHANGED <<service, down, up, survivor, reports, zygote, workers>>
@@ -558,7 +536,6 @@ SeeHangUp(k) ==
 
 \* With the state as it was; but not with what was read, or is still there to be read.
 TakeOver(k) ==
-    /\ k \in DOMAIN processes
     /\ processes[k].at = "stands"
     /\ processes[k].go
     /\ zygote
@@ -607,7 +584,6 @@ Die(p) ==
 
 \* While its code runs, which is what a snapshot is for.
 Crash(p) ==
-    /\ p \in DOMAIN processes
     /\ processes[p].at = "runs"
     /\ processes[p].keeper # 0
     /\ processes' = Killed({p})
@@ -708,6 +684,12 @@ TypesAreRight ==
     /\ transaction \in {0} \cup DOMAIN kind
     /\ Len(flights) <= HandedAtMost
 
+\* What was handed down, and a shutdown.
+BuffersAreBounded ==
+    /\ Len(down) <= HandedAtMost + 1
+    /\ Len(up) <= HandedAtMost
+    /\ \A p \in Pids : Len(processes[p].inbox) <= HandedAtMost + 1
+
 GoesOn == hand # "gone" /\ Lives(holds)
 
 \* What is read is of the process that is held, ...
@@ -724,11 +706,16 @@ WhatWasUndoneIsSeenNoMore == GoesOn => undone \cap processes[holds].memory = {}
 NothingIsKeptAndUndone == kept \cap undone = {} /\ pending \cap (kept \cup undone) = {}
 WhatWasToldAsUndoneIsUndone ==
     \A n \in DOMAIN told : told[n] = <<"rolled_back">> => n \in undone
+IsCommitted(begun) ==
+    \E n \in DOMAIN kind : kind[n] = "commit" /\ within[n] = begun /\ told[n] = <<"kept">>
+
+\* An execution whose client has heard that it is kept is there, or will be, or its client can know.
+NothingIsForgotten ==
+    \A n \in DOMAIN kind : kind[n] \in {"plain", "guarded"} /\ told[n] = <<"kept">> =>
+        IF within[n] = 0 \/ IsCommitted(within[n]) THEN n \in kept ELSE n \in pending \cup undone
+
 \* Of a transaction all is kept, or nothing.
-ATransactionIsKeptWhole ==
-    \A n \in kept : within[n] # 0 =>
-        \E c \in DOMAIN kind :
-            kind[c] = "commit" /\ within[c] = within[n] /\ told[c] = <<"kept">>
+ATransactionIsKeptWhole == \A n \in kept : within[n] # 0 => IsCommitted(within[n])
 OnlyATransactionIsPending == transaction = 0 => pending = {}
 
 \* It speaks of what runs, and of nothing else.
@@ -774,6 +761,15 @@ WhatHasEndedDoesNotRun ==
 \* A kill that comes late ends what it was meant for, or nobody.
 AKillStrikesNoOtherRequest ==
     [][kill # 0 /\ kill' = 0 /\ kill # First => processes' = processes]_vars
+
+\* It is a child of the zygote by then, and lives; what befalls it later its own end tells.
+AReportNamesALivingHeir ==
+    [][\A p \in DOMAIN reports' \ DOMAIN reports :
+          LET k == reports'[p].pid
+          IN  k # 0 => IsKeeper(k) /\ processes[k].parent = p /\ k \in workers']_vars
+
+NothingIsAcceptedInVain ==
+    [][DOMAIN kind' # DOMAIN kind => ~forsaken /\ hand # "gone"]_vars
 
 TheDeadStayDead ==
     [][\A p \in Pids : ~Lives(p) => processes'[p] = processes[p]]_vars
