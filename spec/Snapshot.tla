@@ -96,6 +96,7 @@ OfWorkers == {"idle", "forks", "waits", "answers", "runs", "commits", "frees", "
 Lives(p) == p \in DOMAIN processes /\ processes[p].at # "dead"
 Works(p) == p \in DOMAIN processes /\ processes[p].at \in OfWorkers
 IsKeeper(p) == p \in DOMAIN processes /\ processes[p].at \in OfKeepers
+IsReady(p) == IsKeeper(p) /\ processes[p].at # "starts"
 Killed(ps) == [p \in DOMAIN processes |-> IF p \in ps THEN Dead ELSE processes[p]]
 
 Frame(from, n, what) == [from |-> from, job |-> n, what |-> what]
@@ -159,9 +160,10 @@ Takes(p, kinds, inTransaction) ==
     /\ (processes[p].transaction # 0) = inTransaction
     /\ Fits(p)
 
-\* A child of the zygote by now, that came of this worker.
+\* A child of the zygote by now, that came of this worker. One that is not ready is still in its
+\* group, and dies with it.
 Heir(p) ==
-    IF IsKeeper(survivor.pid) /\ processes[survivor.pid].parent = p THEN {survivor.pid} ELSE {}
+    IF IsReady(survivor.pid) /\ processes[survivor.pid].parent = p THEN {survivor.pid} ELSE {}
 OrphansOf(p) == {q \in DOMAIN processes : processes[q].parent = p}
 Orphans == {q \in DOMAIN processes : ~Lives(processes[q].parent) /\ q \notin workers}
 \* ---- end of conditions ----
