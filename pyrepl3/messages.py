@@ -199,7 +199,8 @@ class DumpStack:
 
 @attrs.frozen
 class Kill:
-    """SIGKILL, now; with a number only if that job runs still."""
+    """SIGKILL, now: for the session's good, or (``number``) for a job that is to be undone, whose
+    snapshot goes on. A job that has ended is not killed: the kill would strike the next one."""
 
     number: int | None = None
 

@@ -137,7 +137,7 @@ class Session:
                     now=now,
                 )
             case Survived():
-                return state.survived()
+                return state.survived(now=now)
             case AnswerInput():
                 return state.answer_input(message)
             case Query():

@@ -113,7 +113,7 @@ class DumpStack:
 
 @attrs.frozen
 class KillWorker:
-    """SIGKILL; with a number only while that job runs, as its session goes on after it."""
+    """SIGKILL, for the job of this number alone; None: nothing is to outlive it."""
 
     number: int | None = None
 

@@ -41,7 +41,7 @@ from pyrepl3.session.session_records import (
     ShutWorkerDown,
     Signal,
 )
-from pyrepl3.session.session_trace import UNKNOWN, SessionAction, SessionTrace
+from pyrepl3.session.session_trace import NO_JOB, UNKNOWN, SessionAction, SessionTrace
 
 HANDED_AT_MOST = 8
 """Jobs at the transport: one that runs, the others ready in the socket. With one, the worker
@@ -188,11 +188,18 @@ class SessionState:
             )
         return self._next(now, rolled_back=rolled_back)
 
-    def survived(self) -> list[Effect]:
-        """The process died with nothing to do, and the transaction that was open is undone."""
+    def survived(self, *, now: float) -> list[Effect]:
+        """The process died with nothing to do, and the transaction that was open is undone.
+
+        What it was to be killed for had not begun in it: that begins in the process which has
+        taken over, and is given its time to end there.
+        """
         self._is_protected, self._transaction = False, 0
         if self.trace is not None:
             self.trace.record(SessionAction.SURVIVED)
+        if self._ladder is not None and self._ladder.rung is Rung.KILLED:
+            self._ladder.rung = Rung.SIGNALLED
+            self._ladder.next_at = now + self.timeouts.interrupt_grace_s
         return []
 
     def broke(self, number: int, *, now: float) -> list[Effect]:
@@ -317,9 +324,7 @@ class SessionState:
         self._handed.popleft()
         effects: list[Effect] = []
         if self._ladder is not None:
-            was_killed = self._state_now() == "lost" or self._ladder.rung is Rung.KILLED
-            state = "rolled_back" if rolled_back else self._state_now()
-            told = InterruptOutcome(state, "kill" if was_killed else "signal")
+            told = self._outcome(self._ladder.rung, rolled_back)
             effects.extend(self._settle(reply, told) for reply in self._ladder.replies)
             self._ladder = None
         running = self._running()
@@ -328,6 +333,14 @@ class SessionState:
         if self._waiting:
             effects.extend(self._hand(now))
         return effects
+
+    def _outcome(self, rung: Rung, rolled_back: bool) -> InterruptOutcome:
+        """What is told of a job that has ended on this rung."""
+        if self._state_now() == "lost":
+            return InterruptOutcome("lost", "kill")  # also what was undone before
+        if rolled_back:
+            return InterruptOutcome("rolled_back", "kill" if rung is Rung.KILLED else "signal")
+        return InterruptOutcome("kept", "signal")  # before the kill, if that was on its way
 
     def _drop(self, job: Job, error: Error | PyreplError) -> Drop:
         if self.trace is not None:
@@ -373,7 +386,7 @@ class SessionState:
 
     def _kill(self, number: int | None = None) -> KillWorker:
         if self.trace is not None:
-            self.trace.record(SessionAction.KILL_WORKER)
+            self.trace.record(SessionAction.KILL_WORKER, job=NO_JOB if number is None else number)
         return KillWorker(number)
 
     # --- the ladder: SIGINT, grace, stack, SIGKILL ----------------------------------------------

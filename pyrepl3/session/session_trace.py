@@ -16,6 +16,8 @@ from actors import Reply
 
 NOBODY = 0
 """The number of the reply that nobody waits for."""
+NO_JOB = 0
+"""The number of the job for which alone a process is killed, where that is for good."""
 UNKNOWN = "no such execution"
 """Stands for an execution's id that is of no job: it may be any text, of any length, that a user
 typed. No id that a client may give to an execution has spaces."""

@@ -66,7 +66,8 @@ class Transport:
     """The one that speaks now."""
     _descriptors: Descriptors = attrs.field(init=False)
     _uplink: Uplink = attrs.field(init=False)
-    _is_closing: bool = attrs.field(default=False, init=False)
+    _is_ending: bool = attrs.field(default=False, init=False)
+    """Whether the session is: no snapshot is to go on from here."""
     _violation: str | None = attrs.field(default=None, init=False)
     _killed_for_ladder: bool = attrs.field(default=False, init=False)
     _stack: str = attrs.field(default="", init=False)
@@ -173,19 +174,22 @@ class Transport:
         self._process.dump_stack()
 
     def _kill(self, message: messages.Kill) -> None:
-        if message.number is not None and not self._uplink.runs(message.number):
-            return  # it has ended meanwhile: another process may speak by now
+        if message.number is None:
+            self._is_ending = True
+        elif self._uplink.runs(message.number):
+            # What is to be undone is not told as done any more.
+            self._uplink.is_deaf = True
+        else:
+            return
         self._killed_for_ladder = True
         self._stack = self._process.read_stack()
-        # What a snapshot may undo is not told as done any more.
-        self._uplink.is_deaf = self._uplink.may_survive(self._process.begun())
         self._process.kill()
 
     def _end_process(self) -> None:
         self._process.kill()
 
     def _shut_down(self, message: messages.Shutdown) -> None:
-        self._is_closing = True
+        self._is_ending = True
         self._send({"type": "shutdown", "reason": "closed", "grace_s": message.grace_s})
 
     def _send(self, message: dict[str, Any]) -> bool:
@@ -197,13 +201,12 @@ class Transport:
         """Read one process after the other; why the last one ended, where that is known by then."""
         while True:
             await self._read_until_death()
-            begun = self._process.begun()
-            if self._is_closing or not self._uplink.may_survive(begun):
+            before, begun = self._process, self._process.begun()
+            if self._is_ending or not self._uplink.may_survive(begun):
                 # What a snapshot holds is older than what was told: nothing may go on from it.
                 return None
-            before = self._process
             cause = await self._learn_cause()
-            if self._process is before:
+            if self._process is before or self._is_ending:
                 return cause
             await self._uplink.survive(cause, begun)
             self._violation, self._killed_for_ladder, self._stack = None, False, ""

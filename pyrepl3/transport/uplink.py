@@ -274,24 +274,24 @@ class Uplink:
 
     # --- another process ------------------------------------------------------------------------
 
+    def runs(self, number: int) -> bool:
+        """Whether it is this job's end that comes next."""
+        return bool(self.flights) and self.flights[0].number == number
+
     def may_survive(self, begun: int) -> bool:
         """Whether a snapshot was asked for that nobody has been told to be past.
 
-        ``begun``: the last job that the worker had taken. One that it had not has none of its own:
-        what there is then is of the job before, which was told as kept.
+        ``begun``: the last job that the worker took. One that it took behind an end which it has
+        told, and we have not heard, may have had a snapshot of its own, with what came before.
         """
-        flight = self.flights[0] if self.flights else None
         if self.transaction:
-            return True
-        if flight is None or flight.number > begun:
+            return not any(_commits(flight) and flight.number < begun for flight in self.flights)
+        flight = self.flights[0] if self.flights else None
+        if flight is None or flight.number != begun:
             return False
         if isinstance(flight, QuestionFlight):
             return flight.rolled_back is not None
         return self.keeps_history or flight.run.request.is_protected
-
-    def runs(self, number: int) -> bool:
-        """Whether that job is the one that runs."""
-        return bool(self.flights) and self.flights[0].number == number
 
     @property
     def _is_protected(self) -> bool:
@@ -300,15 +300,18 @@ class Uplink:
     async def survive(self, cause: verdicts.Cause, begun: int) -> None:
         """The worker has died, and all that it said is taken: a snapshot speaks from here on.
 
-        What ran has ended by that. What is behind the job ``begun`` waits in the socket still, and
-        is for whoever reads it next.
+        What it had begun has ended by that, also what it had ended unheard. What is behind the job
+        ``begun`` waits in the socket still, and is for whoever reads it next.
         """
         self.is_deaf, self.transaction = False, 0
         self._decoder = FrameDecoder()
-        flight = self.flights[0] if self.flights else None
-        if flight is None or flight.number > begun:
+        if not self.flights or self.flights[0].number > begun:
             await self.notify(Survived(cause.text))
-        elif isinstance(flight, ExecutionFlight):
+        while self.flights and self.flights[0].number <= begun:
+            await self._undo(self.flights[0], cause)
+
+    async def _undo(self, flight: Flight, cause: verdicts.Cause) -> None:
+        if isinstance(flight, ExecutionFlight):
             await self.end(flight, flight.rolled_back or _death_of(flight, cause))
         elif flight.rolled_back is not None:
             await self.answer(flight, flight.rolled_back)
@@ -333,6 +336,10 @@ class Uplink:
                 await self.session.send(notice)
         except trio.BrokenResourceError:
             return  # the session has ended; its subtree ends us next
+
+
+def _commits(flight: Flight) -> bool:
+    return isinstance(flight, QuestionFlight) and flight.ask.query.kind == "commit"
 
 
 def _death_of(flight: ExecutionFlight, cause: verdicts.Cause) -> Error:

@@ -33,9 +33,9 @@ from pyrepl3.session.session_state import HANDED_AT_MOST, SessionState
 TIMEOUTS = Timeouts(interrupt_grace_s=2.0, stack_dump_s=0.5, close_grace_s=1.0)
 
 
-def execution(name: str, *, allow_input: bool = False, timeout_s: float | None = None) -> Execute:
+def execution(name: str, **options: Any) -> Execute:
     send, _ = open_events()
-    return Execute(name, "1", send, allow_input=allow_input, timeout_s=timeout_s)
+    return Execute(name, "1", send, **options)
 
 
 def query() -> Query:
@@ -72,6 +72,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.kills = 0
         self.closed = False
         self.died = False
+        self.in_transaction = False
 
     @initialize(queued=st.integers(1, 16), timeout_s=st.sampled_from([None, 1.0, 30.0]))
     def open(self, queued: int, timeout_s: float | None) -> None:
@@ -99,9 +100,16 @@ class SessionMachine(RuleBasedStateMachine):
                     assert self.rungs[self.at_worker[0]] == ["signal"]
                     self.rungs[self.at_worker[0]].append("dump")
                 case KillWorker():
-                    self.kills += 1
                     rungs = self.rungs.get(self.at_worker[0], []) if self.at_worker else []
+                    if effect.number is not None:
+                        assert effect.number == self.at_worker[0], "only what runs is killed"
+                        assert rungs == ["signal", "dump"]
+                        assert self.is_outlived()
+                        rungs.append("kill")
+                        continue
+                    self.kills += 1
                     assert self.closed or rungs == ["signal", "dump"]
+                    assert self.closed or not self.is_outlived()
                     self.closed = True
                 case ShutWorkerDown():
                     assert self.closed
@@ -147,10 +155,14 @@ class SessionMachine(RuleBasedStateMachine):
         self.waiting.append(number)
         self.perform(effects)
 
-    @rule(allow_input=st.booleans(), timeout_s=st.sampled_from([None, 0.5, 5.0, math.inf]))
-    def execute(self, allow_input: bool, timeout_s: float | None) -> None:
+    @rule(
+        allow_input=st.booleans(),
+        timeout_s=st.sampled_from([None, 0.5, 5.0, math.inf]),
+        guard=st.booleans(),
+    )
+    def execute(self, allow_input: bool, timeout_s: float | None, guard: bool) -> None:
         name = f"e{len(self.accepted)}"
-        request = execution(name, allow_input=allow_input, timeout_s=timeout_s)
+        request = execution(name, allow_input=allow_input, timeout_s=timeout_s, guard=guard)
         self.ask(request, self.state.execute(request, now=self.now))
 
     @rule()
@@ -193,11 +205,37 @@ class SessionMachine(RuleBasedStateMachine):
     # --- the worker -------------------------------------------------------------------------------
 
     @precondition(lambda self: self.at_worker and not self.died)
-    @rule()
-    def job_ends(self) -> None:
+    @rule(is_open=st.booleans())
+    def job_ends(self, is_open: bool) -> None:
         number = self.at_worker.popleft()
         self.end(number, "ended")
-        self.perform(self.state.ended(number, now=self.now))
+        self.in_transaction = is_open
+        self.perform(self.state.ended(number, is_protected=is_open, now=self.now))
+
+    def is_outlived(self) -> bool:
+        """Whether a snapshot goes on where what runs is killed."""
+        request = self.accepted[self.at_worker[0]] if self.at_worker else None
+        return self.in_transaction or (isinstance(request, Execute) and request.is_protected)
+
+    @precondition(lambda self: not self.died and self.at_worker and self.is_outlived())
+    @rule()
+    def job_is_undone(self) -> None:
+        number = self.at_worker.popleft()
+        self.end(number, "undone")
+        self.in_transaction = False
+        effects = self.state.ended(number, rolled_back=True, now=self.now)
+        told = [effect.outcome for effect in effects if isinstance(effect, Settle)]
+        states = [one.state for one in told if isinstance(one, InterruptOutcome)]
+        assert states == ["lost" if self.kills else "rolled_back"] * len(told)
+        self.perform(effects)
+
+    @precondition(lambda self: self.in_transaction and not self.died)
+    @rule()
+    def process_is_outlived_between_jobs(self) -> None:
+        self.in_transaction = False
+        if self.at_worker and "kill" in self.rungs.get(self.at_worker[0], []):
+            self.rungs[self.at_worker[0]] = ["signal"]
+        self.perform(self.state.survived(now=self.now))
 
     @rule(number=st.integers(0, 40))
     def an_end_that_is_not_due_is_told(self, number: int) -> None:
@@ -258,7 +296,8 @@ class SessionMachine(RuleBasedStateMachine):
         if not self.at_worker or self.died or self.kills:
             return
         waits_for_ever = any(request.grace_s == math.inf for request in self.interrupts)
-        if self.timeouts_s[self.at_worker[0]] < math.inf and not waits_for_ever:
+        is_killed = "kill" in self.rungs.get(self.at_worker[0], [])
+        if self.timeouts_s[self.at_worker[0]] < math.inf and not waits_for_ever and not is_killed:
             assert self.state.next_deadline() < math.inf
 
     def teardown(self) -> None:

@@ -30,9 +30,9 @@ from pyrepl3.session.session_state import HANDED_AT_MOST, Phase, SessionState
 TIMEOUTS = Timeouts(interrupt_grace_s=2.0, stack_dump_s=0.5, close_grace_s=1.0)
 
 
-def execution(name: str, *, allow_input: bool = False, timeout_s: float | None = None) -> Execute:
+def execution(name: str, **options: Any) -> Execute:
     send, _ = open_events()
-    return Execute(name, "1", send, allow_input=allow_input, timeout_s=timeout_s)
+    return Execute(name, "1", send, **options)
 
 
 def query() -> Query:
@@ -60,8 +60,8 @@ class World:
     def interrupt(self, request: Interrupt) -> list[Effect]:
         return self.state.interrupt(request, now=self.now)
 
-    def ended(self, number: int) -> list[Effect]:
-        return self.state.ended(number, now=self.now)
+    def ended(self, number: int, **how: bool) -> list[Effect]:
+        return self.state.ended(number, now=self.now, **how)
 
     def wake(self) -> list[Effect]:
         self.now = self.state.next_deadline()
@@ -543,3 +543,146 @@ def test_a_break_that_is_not_of_the_running_job_changes_nothing() -> None:
 
     assert world.state.broke(2, now=0.0) == []
     assert world.state.phase is Phase.OPEN
+
+
+# --- what has a snapshot -------------------------------------------------------------------------
+
+
+def kill_alone(world: World) -> Interrupt:
+    """Climb to the kill of the first job, which has a snapshot."""
+    request = interrupt()
+    world.interrupt(request)
+    assert world.wake() == [DumpStack()]
+    assert world.wake() == [KillWorker(1)]
+    return request
+
+
+def test_what_has_a_snapshot_is_killed_alone_and_the_rest_goes_on() -> None:
+    world = World()
+    world.execute("a", guard=True, allow_input=True)
+    world.execute("b")
+
+    request = kill_alone(world)
+
+    assert world.state.phase is Phase.OPEN
+    assert world.execute("c") == []
+    assert world.state.next_deadline() == math.inf
+    effects = world.ended(1, rolled_back=True)
+    assert outcomes(effects) == [(request.reply, InterruptOutcome("rolled_back", "kill"))]
+    assert handed(effects) == [2, 3]
+
+
+def test_within_a_transaction_everything_has_a_snapshot() -> None:
+    world = World()
+    world.state.query(query(), now=0.0)
+    world.ended(1, is_protected=True)
+    world.execute("a")
+    world.interrupt(interrupt())
+    world.wake()
+
+    assert world.wake() == [KillWorker(2)]
+    assert world.state.phase is Phase.OPEN
+
+
+@pytest.mark.parametrize("end", ["committed", "rolled back", "died idle"])
+def test_behind_a_transaction_a_kill_is_for_good_again(end: str) -> None:
+    world = World()
+    world.state.query(query(), now=0.0)
+    world.ended(1, is_protected=True)
+    if end == "died idle":
+        assert world.state.survived(now=0.0) == []
+    else:
+        world.state.query(query(), now=0.0)
+        world.ended(2, rolled_back=end == "rolled back")
+    world.execute("a")
+    world.interrupt(interrupt())
+    world.wake()
+
+    assert world.wake() == [KillWorker()]
+    assert world.state.phase is Phase.LOST
+
+
+def test_what_was_undone_by_its_own_crash_says_so_to_who_interrupts_it() -> None:
+    world = World()
+    world.execute("a", guard=True)
+    request = interrupt()
+    world.interrupt(request)
+
+    effects = world.ended(1, rolled_back=True)
+
+    assert outcomes(effects) == [(request.reply, InterruptOutcome("rolled_back", "signal"))]
+
+
+def test_a_job_that_ended_before_its_kill_came_was_not_killed() -> None:
+    world = World()
+    world.execute("a", guard=True)
+    request = kill_alone(world)
+
+    effects = world.ended(1)
+
+    assert outcomes(effects) == [(request.reply, InterruptOutcome("kept", "signal"))]
+
+
+def test_who_asks_for_an_interrupt_under_the_kill_is_told_of_it_too() -> None:
+    world = World()
+    world.execute("a", guard=True)
+    first, second = kill_alone(world), interrupt("a")
+    assert world.interrupt(second) == []
+
+    told = [outcome for _, outcome in outcomes(world.ended(1, rolled_back=True))]
+
+    assert told == [InterruptOutcome("rolled_back", "kill")] * 2
+    assert first is not second
+
+
+def test_a_death_behind_a_kill_of_one_job_loses_the_session() -> None:
+    world = World()
+    world.execute("a", guard=True, allow_input=True)
+    world.execute("b")
+    request = kill_alone(world)
+
+    effects = world.state.died()
+
+    assert list(dropped(effects)) == ["b"]
+    assert outcomes(effects) == [(request.reply, InterruptOutcome("lost", "kill"))]
+    assert world.state.phase is Phase.ENDED
+
+
+def test_a_session_that_is_closed_under_the_kill_of_one_job_ends() -> None:
+    world = World()
+    world.execute("a", guard=True)
+    world.execute("b")
+    kill_alone(world)
+
+    assert world.state.close(graceful=True, now=world.now) == [ShutWorkerDown(1.0)]
+    assert Signal(2, Code.INTERRUPTED) in world.ended(1, rolled_back=True)
+    assert world.wake() == [KillWorker()]
+    assert world.state.phase is Phase.LOST
+
+
+def test_what_is_undone_as_its_session_is_closed_at_once_is_lost_with_it() -> None:
+    world = World()
+    world.execute("a", guard=True)
+    request = kill_alone(world)
+    assert world.state.close(graceful=False, now=world.now) == [KillWorker()]
+
+    effects = world.ended(1, rolled_back=True)
+
+    assert outcomes(effects) == [(request.reply, InterruptOutcome("lost", "kill"))]
+
+
+def test_what_the_kill_did_not_strike_is_given_its_time_where_it_begins() -> None:
+    world = World()
+    world.state.query(query(), now=0.0)
+    world.ended(1, is_protected=True)
+    world.execute("a")
+    request = interrupt()
+    world.interrupt(request)
+    world.wake()
+    assert world.wake() == [KillWorker(2)]
+
+    assert world.state.survived(now=10.0) == []
+    assert world.state.next_deadline() == 12.0
+    assert world.wake() == [DumpStack()]
+    assert world.wake() == [KillWorker()]
+    assert outcomes(world.state.died()) == [(request.reply, InterruptOutcome("lost", "kill"))]

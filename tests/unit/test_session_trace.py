@@ -86,14 +86,14 @@ def test_an_execution_is_recorded_from_its_acceptance_to_its_end() -> None:
     world.state.ended(1, now=0.0)
     world.state.ended(1, now=0.0)
 
-    execute = {"action": "Execute", "reads": True, "timed": True}
+    execute = {"action": "Execute", "reads": True, "timed": True, "protected": False}
     assert world.news() == [
         {**execute, "job": 1, "execution": "a"},
         {"action": "Hand", "job": 1},
         {**execute, "job": 2, "execution": "b", "reads": False, "timed": False},
         {"action": "Query", "job": 3, "timed": True},
         {"action": "AnswerInput", "execution": "a"},
-        {"action": "Ended", "job": 1},
+        {"action": "Ended", "job": 1, "rolled_back": False, "open": False},
         {"action": "Hand", "job": 2},
         {"action": "Hand", "job": 3},
     ]
@@ -131,7 +131,7 @@ def test_the_ladder_is_recorded_rung_by_rung_and_who_waits_by_number() -> None:
         {"action": "GracePassed"},
         {"action": "DumpStack"},
         {"action": "DumpPassed"},
-        {"action": "KillWorker"},
+        {"action": "KillWorker", "job": 0},
         {"action": "Died"},
         {"action": "Settle", "reply": 1, "outcome": "lost"},
     ]
@@ -182,7 +182,7 @@ def test_a_close_is_recorded_to_the_kill() -> None:
         {"action": "Signal", "job": 1, "reply": 0},
         {"action": "ShutWorkerDown"},
         {"action": "CloseGracePassed"},
-        {"action": "KillWorker"},
+        {"action": "KillWorker", "job": 0},
     ]
 
 
@@ -193,7 +193,37 @@ def test_a_break_is_recorded_with_its_kill() -> None:
 
     world.state.broke(1, now=0.0)
 
-    assert world.news() == [{"action": "Broke", "job": 1}, {"action": "KillWorker"}]
+    assert world.news() == [{"action": "Broke", "job": 1}, {"action": "KillWorker", "job": 0}]
+
+
+def test_a_kill_of_what_has_a_snapshot_is_recorded_with_its_job() -> None:
+    world = opened()
+    world.execute("a", guard=True)
+    assert world.news()[0]["protected"]
+
+    world.interrupt()
+    for _ in range(2):
+        world.wake()
+    world.state.ended(1, rolled_back=True, now=0.0)
+
+    assert world.news()[4:] == [
+        {"action": "DumpPassed"},
+        {"action": "KillWorker", "job": 1},
+        {"action": "Ended", "job": 1, "rolled_back": True, "open": False},
+        {"action": "Settle", "reply": 1, "outcome": "rolled_back"},
+    ]
+
+
+def test_the_end_of_a_transaction_by_a_death_between_executions_is_recorded() -> None:
+    world = opened()
+    world.query()
+    world.state.ended(1, is_protected=True, now=0.0)
+    world.state.survived(now=0.0)
+
+    assert world.news()[2:] == [
+        {"action": "Ended", "job": 1, "rolled_back": False, "open": True},
+        {"action": "Survived"},
+    ]
 
 
 def test_every_action_is_recorded_by_one_of_these_tests() -> None:

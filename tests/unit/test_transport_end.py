@@ -13,8 +13,18 @@ import trio.testing
 from actors import Address, Answer, Reply, open_mailbox, open_reply
 from pyrepl3.config import Timeouts
 from pyrepl3.events import Stream
-from pyrepl3.messages import Died, DumpStack, SessionMessage, TransportMessage
-from pyrepl3.transport.spawning import Process, Readable, WorkerExit
+from pyrepl3.messages import (
+    Died,
+    DumpStack,
+    Ended,
+    Execute,
+    Kill,
+    Run,
+    SessionMessage,
+    TransportMessage,
+    open_events,
+)
+from pyrepl3.transport.spawning import Process, Readable, Survivor, WorkerExit
 from pyrepl3.transport.transport import Ready, Transport
 from pyrepl3.wire.worker_messages import encode_message
 
@@ -32,6 +42,8 @@ class MemoryWorker:
     data: bytes = READY
     dead: trio.Event = attrs.field(factory=trio.Event)
     news: trio.Event = attrs.field(factory=trio.Event)
+    begins: int = 0
+    speaks: bool = False
 
     def __attrs_post_init__(self) -> None:
         self.news.set()
@@ -56,7 +68,7 @@ class MemoryWorker:
         return 0
 
     def begun(self) -> int:
-        return 0
+        return self.begins
 
     def dump_stack(self) -> bool:
         return not self.dead.is_set()
@@ -68,10 +80,11 @@ class MemoryWorker:
         return not self.dead.is_set()
 
     def let_speak(self) -> bool:
+        self.speaks = True
         return not self.dead.is_set()
 
     def pass_to(self, process: Process) -> None:
-        raise AssertionError
+        self.dead, self.news = process.dead, process.news
 
     def kill(self) -> bool:
         self.dead.set()
@@ -144,3 +157,66 @@ async def test_a_transport_of_a_dead_process_takes_nothing_while_its_exit_is_awa
 
         world.exit.answer(WorkerExit(None, 9))
         assert isinstance(await world.session.receive(), Died)
+
+
+async def outlive(world: World) -> MemoryWorker:
+    """Have a snapshot come in the place of the process that died."""
+    survivor = MemoryWorker(8, b"")
+    reply: Reply[WorkerExit]
+    answer: Answer[WorkerExit]
+    reply, answer = open_reply()
+    reply.answer(WorkerExit(None, 9))
+    world.exit.answer(WorkerExit(None, 9, survivor=Survivor(survivor, answer)))
+    await trio.testing.wait_all_tasks_blocked()
+    return survivor
+
+
+async def run_guarded(world: World) -> None:
+    """Have it run what has a snapshot."""
+    send, _ = open_events()
+    world.address.send_nowait(Run(1, Execute("e1", "1", send, guard=True), None))
+    world.worker.begins = 1
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def kill(world: World, number: int | None) -> None:
+    world.address.send_nowait(Kill(number))
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_snapshot_goes_on_from_what_was_killed_alone(autojump_clock: Clock) -> None:
+    async with open_transport() as world:
+        await run_guarded(world)
+        await kill(world, 1)
+        survivor = await outlive(world)
+
+        assert world.session.receive_nowait() == Ended(1, "rolled_back")
+        assert survivor.speaks
+        world.worker.kill()
+
+
+async def test_what_has_ended_is_killed_no_more(autojump_clock: Clock) -> None:
+    """The kill would be that of what is next."""
+    async with open_transport() as world:
+        await run_guarded(world)
+        await kill(world, 0)
+
+        assert not world.worker.dead.is_set()
+        world.exit.answer(WorkerExit(None, 9))
+        world.worker.kill()
+
+
+@pytest.mark.parametrize("is_dead_already", [False, True])
+async def test_no_snapshot_goes_on_from_what_was_killed_for_good(
+    autojump_clock: Clock, is_dead_already: bool
+) -> None:
+    async with open_transport() as world:
+        await run_guarded(world)
+        if is_dead_already:
+            await kill(world, 1)
+        await kill(world, None)
+        survivor = await outlive(world)
+
+        assert isinstance(await world.session.receive(), Died)
+        assert not survivor.speaks
+    assert survivor.dead.is_set()

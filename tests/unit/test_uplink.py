@@ -536,3 +536,89 @@ async def test_a_question_that_kills_is_not_answered() -> None:
 
     with pytest.raises(SessionLost):
         answer.take_nowait()
+
+
+def ends(world: World) -> list[tuple[int, str]]:
+    return [(n.number, n.state) for n in world.notices() if isinstance(n, Ended)]
+
+
+async def test_what_ran_is_undone_and_what_is_behind_it_goes_on() -> None:
+    world = World()
+    events, behind = world.run("e1", guard=True), world.run("e2")
+    assert world.uplink.may_survive(begun=1)
+
+    await world.uplink.survive(CRASH, begun=1)
+    await world.take(result("e2"))
+
+    assert [event.state for event in taken(events) if isinstance(event, Error)] == ["rolled_back"]
+    assert kinds(taken(behind)) == [Started, Result]
+    assert ends(world) == [(1, "rolled_back"), (2, "kept")]
+
+
+async def test_without_a_snapshot_or_behind_it_nothing_survives() -> None:
+    world = World()
+    world.run("e1")
+    assert not world.uplink.may_survive(begun=1)
+    await world.take(result("e1"))
+    assert not world.uplink.may_survive(begun=1)
+
+
+async def test_a_snapshot_that_was_told_to_be_past_is_not_that_of_what_comes_next() -> None:
+    """Its worker may have died before it let it go."""
+    world = World()
+    world.run("e1", guard=True)
+    world.run("e2", guard=True)
+    await world.take(result("e1"))
+
+    assert not world.uplink.may_survive(begun=1)
+    assert world.uplink.may_survive(begun=2)
+
+
+async def test_a_snapshot_behind_an_end_that_was_not_heard_is_none_of_what_is_undone() -> None:
+    world = World()
+    world.run("e1", guard=True)
+    world.run("e2", guard=True)
+
+    assert not world.uplink.may_survive(begun=2)
+
+
+async def test_in_a_transaction_all_that_was_begun_is_undone_also_what_ended_unheard() -> None:
+    world = World()
+    world.ask(1, "begin")
+    await world.take({"type": "begun", "id": 1})
+    first, second, third = (world.run(f"e{number}") for number in (2, 3, 4))
+    assert world.uplink.may_survive(begun=3)
+
+    await world.uplink.survive(CRASH, begun=3)
+
+    assert ends(world) == [(1, "kept"), (2, "rolled_back"), (3, "rolled_back")]
+    assert [kinds(taken(events))[-1] for events in (first, second, third)] == [
+        Error,
+        Error,
+        Started,
+    ]
+    assert not world.uplink.may_survive(begun=4)
+
+
+async def test_behind_a_commit_that_was_not_heard_a_snapshot_is_another_one() -> None:
+    world = World()
+    world.ask(1, "begin")
+    await world.take({"type": "begun", "id": 1})
+    world.ask(2, "commit")
+    world.run("e3", guard=True)
+
+    assert world.uplink.may_survive(begun=2)
+    assert not world.uplink.may_survive(begun=3)
+
+
+async def test_a_death_before_what_is_next_was_begun_is_told_as_one_of_nothing() -> None:
+    world = World()
+    world.ask(1, "begin")
+    await world.take({"type": "begun", "id": 1})
+    events = world.run("e2")
+
+    await world.uplink.survive(CRASH, begun=1)
+    await world.take(result("e2"))
+
+    assert kinds(world.notices()) == [Ended, Survived, Ended]
+    assert kinds(taken(events)) == [Started, Result]
