@@ -2,7 +2,8 @@
 (* One session: what runs when, and how what runs too long is ended. The    *)
 (* model of pyrepl3/session/session_state.py, action for action, and of the *)
 (* world around it: a client whose connection may be lost, the transport,   *)
-(* and a worker that dies at any moment and may lie.                        *)
+(* and a worker that dies at any moment and may lie. A snapshot may outlive *)
+(* it: that goes on from where it was taken, and what ran is undone.        *)
 (*                                                                          *)
 (* Two halves. The actions of the session change the session's variables    *)
 (* alone; that is what SessionState records, and what a recording is held   *)
@@ -34,6 +35,7 @@ CONSTANTS
     Kinds,         \* what a client asks: "execution", "question", "reader" (an
                    \* execution that may read input)
     Timed,         \* whether a job may have, or lack, a deadline
+    Protected,     \* whether a snapshot may be taken before an execution, or not
     Limits,        \* how many may be queued; the greatest at first
     HandedAtMost,  \* jobs at the transport: the code's HANDED_AT_MOST
     Outputs,       \* how often an execution may print
@@ -51,6 +53,7 @@ VARIABLES
     closing,    \* the grace of a closing session runs
     limit,      \* how many may be queued
     last,       \* the number that was given last
+    transaction, \* one is open: a kill goes back to its beginning
     due,        \* effects that are to happen now, in order
     (* The world's: the client and the service's memory of requests. *)
     connected,
@@ -66,15 +69,16 @@ VARIABLES
     notices,    \* on their way from the transport to the session
     flights,    \* jobs at the worker, or in its socket
     gone,       \* the transport has told of the death, and has ended
+    opened,     \* the transport was told that a transaction is open
     worker,     \* its process
     up,         \* what the worker has sent
     page,       \* the number on the control page: who is to be interrupted
     sigint,     \* a SIGINT is on its way to the worker
     ran         \* the numbers under which each id was run; nothing depends on it
 
-session == <<phase, waiting, handed, jobs, ladder, closing, limit, last, due>>
+session == <<phase, waiting, handed, jobs, ladder, closing, limit, last, transaction, due>>
 client == <<connected, wire, journal, cursor, heard, left, told, allowed>>
-process == <<commands, notices, flights, gone, worker, up, page, sigint, ran>>
+process == <<commands, notices, flights, gone, opened, worker, up, page, sigint, ran>>
 vars == <<session, client, process>>
 
 ---------------------------------------------------------------------------
@@ -88,8 +92,9 @@ Front(sequence) == SubSeq(sequence, 1, Len(sequence) - 1)
 RECURSIVE Joined(_)
 Joined(sequences) == IF sequences = <<>> THEN <<>> ELSE Head(sequences) \o Joined(Tail(sequences))
 
-Terminals == {"result", "error", "refused"}
-Over(events) == events # <<>> /\ events[Len(events)].what \in Terminals
+Terminals == {"result", "error", "refused", "undone"}
+LastOf(events) == events[Len(events)].what
+Over(events) == events # <<>> /\ LastOf(events) \in Terminals
 
 \* ---- conditions ----
 First(numbers) == IF numbers = <<>> THEN 0 ELSE Head(numbers)
@@ -107,12 +112,17 @@ Settled == due = <<>> /\ ~HandIsDue
 
 Clock == phase \in {"open", "closing"}
 StateNow == IF Clock THEN "kept" ELSE "lost"
+StateAfter(undone) == IF undone /\ Clock THEN "rolled_back" ELSE StateNow
+
+\* Whether a kill of what runs is one of it alone: a snapshot goes on.
+IsOutlived == jobs[Running].protected \/ transaction
 
 \* Effects. A reply of 0 is nobody's. A wish is how soon: "no" (not at all),
 \* "patient" (a signal, and no more), "soon" (the whole ladder).
 Climb(n, reply, wish) == [do |-> "climb", job |-> n, reply |-> reply, how |-> wish]
 Tell(reply, outcome) == [do |-> "settle", job |-> 0, reply |-> reply, how |-> outcome]
 ToDrop(n) == [do |-> "drop", job |-> n, reply |-> 0, how |-> ""]
+ToKill(n) == [do |-> "kill", job |-> n, reply |-> 0, how |-> ""]
 Plain(what) == [do |-> what, job |-> 0, reply |-> 0, how |-> ""]
 Due == IF due = <<>> THEN Plain("nothing") ELSE Head(due)
 DueThen == Tail(due)
@@ -141,8 +151,9 @@ CallOff(id, reply, wish) ==
                   IN  IF n \in Members(handed) THEN <<Climb(n, reply, wish)>>
                       ELSE <<ToDrop(n)>> \o nothing
 
-Job(id, kind, reads, timed) ==
-    [id |-> id, kind |-> kind, reads |-> reads, timed |-> timed, wish |-> "no", replies |-> <<>>]
+Job(id, kind, reads, timed, protected) ==
+    [id |-> id, kind |-> kind, reads |-> reads, timed |-> timed, protected |-> protected,
+     wish |-> "no", replies |-> <<>>]
 
 (* What is read from the world's.                                          *)
 
@@ -162,6 +173,17 @@ Flies(n) == \E i \in DOMAIN flights : flights[i].job = n
 Requests(id) == {request \in wire : request.id = id}
 \* Whether the worker speaks of what runs, which is all that it may.
 IsInTurn(message) == flights # <<>> /\ Head(flights).job = message.job
+\* What the worker has taken from its socket, and what is there still.
+Begun == SelectSeq(flights, LAMBDA flight : flight.job <= worker.begun)
+Unbegun == SelectSeq(flights, LAMBDA flight : flight.job > worker.begun)
+\* Whether a snapshot that outlives the worker is the one that the transport
+\* was asked for, and nobody was told to be past. Of what was begun behind an
+\* end that was not read, it cannot be; but for that of the transaction, if
+\* that was no end of it.
+MaySurvive ==
+    IF opened
+    THEN \A i \in DOMAIN flights : flights[i].job < worker.begun => jobs[flights[i].job].kind # "question"
+    ELSE flights # <<>> /\ Head(flights).job = worker.begun /\ jobs[Head(flights).job].protected
 RunFor(id, n) == With(ran, id, Append(IF id \in DOMAIN ran THEN ran[id] ELSE <<>>, n))
 \* ---- end of conditions ----
 
@@ -179,8 +201,9 @@ TheWorldBegins ==
     /\ notices = <<>>
     /\ flights = <<>>
     /\ gone = FALSE
+    /\ opened = FALSE
     /\ worker = [alive |-> TRUE, runs |-> 0, begun |-> 0, printed |-> 0, struck |-> 0,
-                 dumped |-> FALSE]
+                 dumped |-> FALSE, snapshot |-> 0, open |-> FALSE]
     /\ up = <<>>
     /\ page = 0
     /\ sigint = FALSE
@@ -195,20 +218,21 @@ Init ==
     /\ closing = FALSE
     /\ limit = Greatest(Limits)
     /\ last = 0
+    /\ transaction = FALSE
     /\ due = <<>>
     /\ TheWorldBegins
 
 \* ---- actions ----
 (* What the session is told by clients.                                    *)
 
-Execute(n, id, reads, timed) ==
+Execute(n, id, reads, timed, protected) ==
     /\ phase = "open"
     /\ ~QueueIsFull
     /\ n = last + 1
     /\ last' = n
     /\ waiting' = Append(waiting, n)
-    /\ jobs' = With(jobs, n, Job(id, "execution", reads, timed))
-    /\ UNCHANGED <<phase, handed, ladder, closing, limit, due>>
+    /\ jobs' = With(jobs, n, Job(id, "execution", reads, timed, protected))
+    /\ UNCHANGED <<phase, handed, ladder, closing, limit, due, transaction>>
 
 \* A question takes its turn like an execution.
 Query(n, id, timed) ==
@@ -217,8 +241,8 @@ Query(n, id, timed) ==
     /\ n = last + 1
     /\ last' = n
     /\ waiting' = Append(waiting, n)
-    /\ jobs' = With(jobs, n, Job(id, "question", FALSE, timed))
-    /\ UNCHANGED <<phase, handed, ladder, closing, limit, due>>
+    /\ jobs' = With(jobs, n, Job(id, "question", FALSE, timed, FALSE))
+    /\ UNCHANGED <<phase, handed, ladder, closing, limit, due, transaction>>
 
 Refuse(reason) ==
     /\ reason = IF phase # "open" THEN "closed" ELSE IF QueueIsFull THEN "full" ELSE "none"
@@ -232,16 +256,16 @@ AnswerInput(id) ==
 
 Interrupt(id, reply, wish) ==
     /\ due' = CallOff(id, reply, wish)
-    /\ UNCHANGED <<phase, waiting, handed, jobs, ladder, closing, limit, last>>
+    /\ UNCHANGED <<phase, waiting, handed, jobs, ladder, closing, limit, last, transaction>>
 
 \* Its client has gone.
 Abandon(id) ==
     /\ due' = CallOff(id, 0, "soon")
-    /\ UNCHANGED <<phase, waiting, handed, jobs, ladder, closing, limit, last>>
+    /\ UNCHANGED <<phase, waiting, handed, jobs, ladder, closing, limit, last, transaction>>
 
 Narrow(queued) ==
     /\ limit' = queued
-    /\ UNCHANGED <<phase, waiting, handed, jobs, ladder, closing, last, due>>
+    /\ UNCHANGED <<phase, waiting, handed, jobs, ladder, closing, last, due, transaction>>
 
 Close(graceful) ==
     /\ phase = "open"
@@ -249,19 +273,28 @@ Close(graceful) ==
     /\ closing' = graceful
     /\ due' = Drops(waiting) \o IF graceful
                                 THEN Climbs(handed) \o <<Plain("shut")>>
-                                ELSE <<Plain("kill")>>
-    /\ UNCHANGED <<waiting, handed, jobs, ladder, limit, last>>
+                                ELSE <<ToKill(0)>>
+    /\ UNCHANGED <<waiting, handed, jobs, ladder, limit, last, transaction>>
 
 (* What it is told by its transport.                                       *)
 
-\* The worker has answered, and the next one begins.
-Ended(n) ==
+\* The worker has answered, or was outlived, and the next one begins.
+Ended(n, undone, open) ==
     /\ n = Running
     /\ handed' = Tail(handed)
     /\ jobs' = Without(jobs, n)
     /\ ladder' = NoLadder
-    /\ due' = Tells(ladder.replies, StateNow) \o Begins(Tail(handed))
+    /\ transaction' = open
+    /\ due' = Tells(ladder.replies, StateAfter(undone)) \o Begins(Tail(handed))
     /\ UNCHANGED <<phase, waiting, closing, limit, last>>
+
+\* The worker had begun nothing that has not ended, and the transaction that
+\* was open is undone. What was to be killed runs in another process now, and
+\* has its time to end there.
+Survived ==
+    /\ transaction' = FALSE
+    /\ ladder' = [ladder EXCEPT !.rung = IF @ = "killed" THEN "signalled" ELSE @]
+    /\ UNCHANGED <<phase, waiting, handed, jobs, closing, limit, last, due>>
 
 \* It has answered, and said that it cannot go on: its client hears "lost".
 Broke(n) ==
@@ -272,8 +305,8 @@ Broke(n) ==
     /\ jobs' = Without(jobs, n)
     /\ ladder' = NoLadder
     /\ due' = Drops(waiting) \o Tells(ladder.replies, "lost") \o Begins(Tail(handed))
-              \o <<Plain("kill")>>
-    /\ UNCHANGED <<waiting, limit, last>>
+              \o <<ToKill(0)>>
+    /\ UNCHANGED <<waiting, limit, last, transaction>>
 
 \* The transport has told those whose jobs it had.
 Died ==
@@ -285,7 +318,7 @@ Died ==
     /\ ladder' = NoLadder
     /\ due' = Drops(waiting) \o Tells(ladder.replies, "lost")
               \o Joined([i \in DOMAIN handed |-> Tells(jobs[handed[i]].replies, "lost")])
-    /\ UNCHANGED <<waiting, limit, last>>
+    /\ UNCHANGED <<waiting, limit, last, transaction>>
 
 (* What time does. There is nothing harder than a kill.                    *)
 
@@ -295,7 +328,7 @@ DeadlinePassed(n) ==
     /\ jobs[n].timed
     /\ jobs' = [jobs EXCEPT ![n].timed = FALSE]
     /\ due' = <<Climb(n, 0, "soon")>>
-    /\ UNCHANGED <<phase, waiting, handed, ladder, closing, limit, last>>
+    /\ UNCHANGED <<phase, waiting, handed, ladder, closing, limit, last, transaction>>
 
 GracePassed ==
     /\ Clock
@@ -303,22 +336,25 @@ GracePassed ==
     /\ ~ladder.patient
     /\ ladder' = [ladder EXCEPT !.rung = "dumped"]
     /\ due' = <<Plain("dump")>>
-    /\ UNCHANGED <<phase, waiting, handed, jobs, closing, limit, last>>
+    /\ UNCHANGED <<phase, waiting, handed, jobs, closing, limit, last, transaction>>
 
+\* What has a snapshot is killed alone, and the session waits for what comes
+\* of it.
 DumpPassed ==
     /\ Clock
     /\ ladder.rung = "dumped"
-    /\ phase' = "lost"
-    /\ closing' = FALSE
-    /\ due' = Drops(waiting) \o <<Plain("kill")>>
-    /\ UNCHANGED <<waiting, handed, jobs, ladder, limit, last>>
+    /\ phase' = IF IsOutlived THEN phase ELSE "lost"
+    /\ closing' = (closing /\ IsOutlived)
+    /\ ladder' = [ladder EXCEPT !.rung = IF IsOutlived THEN "killed" ELSE @]
+    /\ due' = IF IsOutlived THEN <<ToKill(ladder.job)>> ELSE Drops(waiting) \o <<ToKill(0)>>
+    /\ UNCHANGED <<waiting, handed, jobs, limit, last, transaction>>
 
 CloseGracePassed ==
     /\ closing
     /\ phase' = "lost"
     /\ closing' = FALSE
-    /\ due' = <<Plain("kill")>>
-    /\ UNCHANGED <<waiting, handed, jobs, ladder, limit, last>>
+    /\ due' = <<ToKill(0)>>
+    /\ UNCHANGED <<waiting, handed, jobs, ladder, limit, last, transaction>>
 
 (* What the session does then.                                             *)
 
@@ -328,7 +364,7 @@ Hand(n) ==
     /\ n = First(waiting)
     /\ waiting' = Tail(waiting)
     /\ handed' = Append(handed, n)
-    /\ UNCHANGED <<phase, jobs, ladder, closing, limit, last, due>>
+    /\ UNCHANGED <<phase, jobs, ladder, closing, limit, last, due, transaction>>
 
 \* An accepted job ends without having run.
 Drop(n) ==
@@ -337,7 +373,7 @@ Drop(n) ==
     /\ waiting' = Remove(waiting, n)
     /\ jobs' = Without(jobs, n)
     /\ due' = DueThen
-    /\ UNCHANGED <<phase, handed, ladder, closing, limit, last>>
+    /\ UNCHANGED <<phase, handed, ladder, closing, limit, last, transaction>>
 
 \* Its turn has not come; when it begins, the ladder does.
 Postpone(n, reply) ==
@@ -349,7 +385,7 @@ Postpone(n, reply) ==
                    ![n].wish = Sooner(@, Due.how),
                    ![n].replies = @ \o Replies(reply)]
     /\ due' = DueThen
-    /\ UNCHANGED <<phase, waiting, handed, ladder, closing, limit, last>>
+    /\ UNCHANGED <<phase, waiting, handed, ladder, closing, limit, last, transaction>>
 
 \* A second request signals no more, and can only make the ladder quicker.
 Join(n, reply) ==
@@ -361,7 +397,7 @@ Join(n, reply) ==
                      !.patient = @ /\ Due.how = "patient",
                      !.replies = @ \o Replies(reply)]
     /\ due' = DueThen
-    /\ UNCHANGED <<phase, waiting, handed, jobs, closing, limit, last>>
+    /\ UNCHANGED <<phase, waiting, handed, jobs, closing, limit, last, transaction>>
 
 \* The first rung.
 Signal(n, reply) ==
@@ -376,29 +412,31 @@ Signal(n, reply) ==
                    ![n].wish = "no",
                    ![n].replies = <<>>]
     /\ due' = DueThen
-    /\ UNCHANGED <<phase, waiting, handed, closing, limit, last>>
+    /\ UNCHANGED <<phase, waiting, handed, closing, limit, last, transaction>>
 
 Settle(reply, outcome) ==
     /\ Due.do = "settle"
     /\ reply = Due.reply
     /\ outcome = Due.how
     /\ due' = DueThen
-    /\ UNCHANGED <<phase, waiting, handed, jobs, ladder, closing, limit, last>>
+    /\ UNCHANGED <<phase, waiting, handed, jobs, ladder, closing, limit, last, transaction>>
 
 DumpStack ==
     /\ Due.do = "dump"
     /\ due' = DueThen
-    /\ UNCHANGED <<phase, waiting, handed, jobs, ladder, closing, limit, last>>
+    /\ UNCHANGED <<phase, waiting, handed, jobs, ladder, closing, limit, last, transaction>>
 
-KillWorker ==
+\* Of one job, or for good.
+KillWorker(n) ==
     /\ Due.do = "kill"
+    /\ n = Due.job
     /\ due' = DueThen
-    /\ UNCHANGED <<phase, waiting, handed, jobs, ladder, closing, limit, last>>
+    /\ UNCHANGED <<phase, waiting, handed, jobs, ladder, closing, limit, last, transaction>>
 
 ShutWorkerDown ==
     /\ Due.do = "shut"
     /\ due' = DueThen
-    /\ UNCHANGED <<phase, waiting, handed, jobs, ladder, closing, limit, last>>
+    /\ UNCHANGED <<phase, waiting, handed, jobs, ladder, closing, limit, last, transaction>>
 \* ---- end of actions ----
 
 \* ---- the world ----
@@ -498,12 +536,12 @@ IsDropped(id) ==
 \* The half of Hand, AnswerInput, DumpStack and KillWorker.
 Sent(what, n, id) ==
     /\ commands' = Append(commands, Command(what, n, id))
-    /\ UNCHANGED <<client, notices, flights, gone, worker, up, page, sigint, ran>>
+    /\ UNCHANGED <<client, notices, flights, gone, opened, worker, up, page, sigint, ran>>
 
 \* The half of Signal.
 SentSignal(n) ==
     /\ commands' = Append(commands, Command("signal", n, 0))
-    /\ UNCHANGED <<client, notices, flights, gone, worker, up, page, sigint, ran>>
+    /\ UNCHANGED <<client, notices, flights, gone, opened, worker, up, page, sigint, ran>>
 
 TakeRun ==
     /\ ~gone
@@ -511,7 +549,7 @@ TakeRun ==
     /\ Head(commands).do = "run"
     /\ commands' = Tail(commands)
     /\ flights' = Append(flights, [job |-> Head(commands).job, id |-> Head(commands).id])
-    /\ UNCHANGED <<client, notices, gone, worker, up, page, sigint, ran>>
+    /\ UNCHANGED <<client, notices, gone, opened, worker, up, page, sigint, ran>>
 
 \* What was handed down after the process had ended never ran.
 TurnAway ==
@@ -521,7 +559,7 @@ TurnAway ==
     /\ commands' = Tail(commands)
     /\ journal' = Told(Head(commands).id, Event("refused", 0, 0))
     /\ UNCHANGED <<connected, wire, cursor, heard, left, told, allowed>>
-    /\ UNCHANGED <<notices, flights, gone, worker, up, page, sigint, ran>>
+    /\ UNCHANGED <<notices, flights, gone, opened, worker, up, page, sigint, ran>>
 
 \* The number goes to the page before the signal goes to the process. What
 \* has ended is interrupted no more.
@@ -531,32 +569,47 @@ TakeSignal ==
     /\ commands' = Tail(commands)
     /\ page' = IF Flies(Head(commands).job) THEN Head(commands).job ELSE page
     /\ sigint' = (sigint \/ Flies(Head(commands).job))
-    /\ UNCHANGED <<client, notices, flights, gone, worker, up, ran>>
+    /\ UNCHANGED <<client, notices, flights, gone, opened, worker, up, ran>>
 
 TakeDump ==
     /\ commands # <<>>
     /\ Head(commands).do = "dump"
     /\ commands' = Tail(commands)
     /\ worker' = [worker EXCEPT !.dumped = TRUE]
-    /\ UNCHANGED <<client, notices, flights, gone, up, page, sigint, ran>>
+    /\ UNCHANGED <<client, notices, flights, gone, opened, up, page, sigint, ran>>
 
+\* For good: no snapshot goes on from there, whatever the worker died of.
 TakeKill ==
     /\ commands # <<>>
-    /\ Head(commands).do = "kill"
+    /\ Head(commands) = Command("kill", 0, 0)
     /\ commands' = Tail(commands)
-    /\ worker' = [worker EXCEPT !.alive = FALSE]
-    /\ UNCHANGED <<client, notices, flights, gone, up, page, sigint, ran>>
+    /\ worker' = [worker EXCEPT
+                     !.alive = FALSE,
+                     !.snapshot = 0]
+    /\ UNCHANGED <<client, notices, flights, gone, opened, up, page, sigint, ran>>
+
+\* What was sent of what may be undone is told no more. What has ended is
+\* killed no more: the kill would be the next one's.
+TakeKillOfOne ==
+    /\ commands # <<>>
+    /\ Head(commands).do = "kill"
+    /\ Head(commands).job # 0
+    /\ commands' = Tail(commands)
+    /\ worker' = [worker EXCEPT !.alive = @ /\ ~IsInTurn(Head(commands))]
+    /\ up' = IF IsInTurn(Head(commands)) THEN <<>> ELSE up
+    /\ UNCHANGED <<client, notices, flights, gone, opened, page, sigint, ran>>
 
 \* What the code makes of its line is not modelled.
 TakeLine ==
     /\ commands # <<>>
     /\ Head(commands).do = "line"
     /\ commands' = Tail(commands)
-    /\ UNCHANGED <<client, notices, flights, gone, worker, up, page, sigint, ran>>
+    /\ UNCHANGED <<client, notices, flights, gone, opened, worker, up, page, sigint, ran>>
 
 (* The worker.                                                             *)
 
-\* An interrupt that was on the page before it strikes at once.
+\* An interrupt that was on the page before it strikes at once. A snapshot is
+\* let go where what followed it was told, and before what comes next.
 Begin ==
     /\ worker.alive
     /\ worker.runs = 0
@@ -565,9 +618,13 @@ Begin ==
                      !.runs = flights[NextFlight].job,
                      !.begun = flights[NextFlight].job,
                      !.printed = 0,
-                     !.struck = IF page = flights[NextFlight].job THEN page ELSE 0]
+                     !.struck = IF page = flights[NextFlight].job THEN page ELSE 0,
+                     !.snapshot = IF worker.open THEN @
+                                  ELSE IF jobs[flights[NextFlight].job].protected
+                                       THEN flights[NextFlight].job
+                                       ELSE 0]
     /\ ran' = RunFor(flights[NextFlight].id, flights[NextFlight].job)
-    /\ UNCHANGED <<client, commands, notices, flights, gone, up, page, sigint>>
+    /\ UNCHANGED <<client, commands, notices, flights, gone, opened, up, page, sigint>>
 
 Print ==
     /\ worker.alive
@@ -576,9 +633,10 @@ Print ==
     /\ Len(up) < SocketRoom
     /\ up' = Append(up, Message("output", worker.runs, worker.printed + 1))
     /\ worker' = [worker EXCEPT !.printed = @ + 1]
-    /\ UNCHANGED <<client, commands, notices, flights, gone, page, sigint, ran>>
+    /\ UNCHANGED <<client, commands, notices, flights, gone, opened, page, sigint, ran>>
 
-\* With a result, an error, or the error that says that it cannot go on.
+\* With a result, an error, or the error that says that it cannot go on; or
+\* a question that opens a transaction or commits it.
 Finish(what) ==
     /\ worker.alive
     /\ worker.runs # 0
@@ -586,8 +644,10 @@ Finish(what) ==
     /\ up' = Append(up, Message(what, worker.runs, 0))
     /\ worker' = [worker EXCEPT
                      !.runs = 0,
-                     !.struck = 0]
-    /\ UNCHANGED <<client, commands, notices, flights, gone, page, sigint, ran>>
+                     !.struck = 0,
+                     !.snapshot = IF what = "opens" THEN worker.runs ELSE @,
+                     !.open = what = "opens" \/ (@ /\ what # "commits")]
+    /\ UNCHANGED <<client, commands, notices, flights, gone, opened, page, sigint, ran>>
 
 \* User code, also that of a thread, writes what looks like a result, of
 \* itself or of another.
@@ -595,7 +655,7 @@ Lie(n) ==
     /\ worker.alive
     /\ Len(up) < SocketRoom
     /\ up' = Append(up, Message("result", n, 0))
-    /\ UNCHANGED <<client, commands, notices, flights, gone, worker, page, sigint, ran>>
+    /\ UNCHANGED <<client, commands, notices, flights, gone, opened, worker, page, sigint, ran>>
 
 \* A SIGINT arrives, late perhaps: it is for the number on the page alone.
 Strike ==
@@ -603,15 +663,15 @@ Strike ==
     /\ sigint
     /\ sigint' = FALSE
     /\ worker' = [worker EXCEPT !.struck = IF page = worker.runs THEN page ELSE @]
-    /\ UNCHANGED <<client, commands, notices, flights, gone, up, page, ran>>
+    /\ UNCHANGED <<client, commands, notices, flights, gone, opened, up, page, ran>>
 
 \* By itself, at any moment; in the middle of a message, of which nothing
-\* is heard then; or killed.
+\* is heard then; or killed. To roll back by choice is to die too.
 Die(cut) ==
     /\ worker.alive
     /\ worker' = [worker EXCEPT !.alive = FALSE]
     /\ up' = IF cut /\ up # <<>> THEN Front(up) ELSE up
-    /\ UNCHANGED <<client, commands, notices, flights, gone, page, sigint, ran>>
+    /\ UNCHANGED <<client, commands, notices, flights, gone, opened, page, sigint, ran>>
 
 (* The transport: messages up.                                             *)
 
@@ -622,15 +682,18 @@ TakeOutput ==
     /\ up' = Tail(up)
     /\ journal' = Told(Head(flights).id, Event("output", Head(up).job, Head(up).place))
     /\ UNCHANGED <<connected, wire, cursor, heard, left, told, allowed>>
-    /\ UNCHANGED <<commands, notices, flights, gone, worker, page, sigint, ran>>
+    /\ UNCHANGED <<commands, notices, flights, gone, opened, worker, page, sigint, ran>>
 
 TakeEnd ==
     /\ up # <<>>
-    /\ Head(up).what \in {"result", "broken"}
+    /\ Head(up).what # "output"
     /\ IsInTurn(Head(up))
     /\ up' = Tail(up)
     /\ flights' = Tail(flights)
-    /\ notices' = Append(notices, Notice(Head(up).what, Head(up).job))
+    /\ opened' = (Head(up).what = "opens" \/ (opened /\ Head(up).what # "commits"))
+    /\ notices' = Append(notices, Notice(IF Head(up).what = "broken" THEN "broken"
+                                         ELSE IF opened' THEN "open" ELSE "result",
+                                         Head(up).job))
     /\ journal' = Told(Head(flights).id, Event("result", Head(up).job, 0))
     /\ UNCHANGED <<connected, wire, cursor, heard, left, told, allowed>>
     /\ UNCHANGED <<commands, gone, worker, page, sigint, ran>>
@@ -641,7 +704,7 @@ Violate ==
     /\ ~IsInTurn(Head(up))
     /\ up' = <<>>
     /\ worker' = [worker EXCEPT !.alive = FALSE]
-    /\ UNCHANGED <<client, commands, notices, flights, gone, page, sigint, ran>>
+    /\ UNCHANGED <<client, commands, notices, flights, gone, opened, page, sigint, ran>>
 
 \* All that it left is read. Everyone whose job it had is told.
 TellDeath ==
@@ -656,28 +719,56 @@ TellDeath ==
                       ELSE journal[id]]
     /\ flights' = <<>>
     /\ UNCHANGED <<connected, wire, cursor, heard, left, told, allowed>>
-    /\ UNCHANGED <<commands, worker, up, page, sigint, ran>>
+    /\ UNCHANGED <<commands, opened, worker, up, page, sigint, ran>>
 
-\* The half of Ended, Broke and Died.
+\* Its snapshot has taken over, from where the worker had left its socket.
+\* Without one, or where it has died too, or the transport is closing, all
+\* that is left is to tell of the death.
+Survive ==
+    /\ ~worker.alive
+    /\ ~gone
+    /\ up = <<>>
+    /\ worker.snapshot # 0
+    /\ MaySurvive
+    /\ worker' = [worker EXCEPT
+                     !.alive = TRUE,
+                     !.runs = 0,
+                     !.struck = 0,
+                     !.snapshot = 0,
+                     !.open = FALSE]
+    /\ sigint' = FALSE
+    /\ opened' = FALSE
+    /\ flights' = Unbegun
+    /\ notices' = notices \o IF Begun = <<>> THEN <<Notice("survived", 0)>>
+                             ELSE [i \in DOMAIN Begun |-> Notice("undone", Begun[i].job)]
+    /\ journal' = [id \in DOMAIN journal |->
+                      IF \E i \in DOMAIN Begun : Begun[i].id = id
+                      THEN Append(journal[id], Event("undone", ran[id][1], 0))
+                      ELSE journal[id]]
+    /\ UNCHANGED <<connected, wire, cursor, heard, left, told, allowed>>
+    /\ UNCHANGED <<commands, gone, up, page, ran>>
+
+\* The half of Ended, Survived, Broke and Died.
 IsHeard(what, n) ==
     /\ notices # <<>>
     /\ Head(notices) = Notice(what, n)
     /\ notices' = Tail(notices)
-    /\ UNCHANGED <<client, commands, flights, gone, worker, up, page, sigint, ran>>
+    /\ UNCHANGED <<client, commands, flights, gone, opened, worker, up, page, sigint, ran>>
 \* ---- end of the world ----
 
 ---------------------------------------------------------------------------
 World == <<client, process>>
-Happenings == {"abandon", "close", "kill", "break", "die", "lie", "disconnect"}
+Happenings == {"abandon", "close", "kill", "break", "die", "lie", "transact", "disconnect"}
 Remote == "disconnect" \in May
-Outcomes == {"kept", "lost", "unknown"}
+Outcomes == {"kept", "rolled_back", "lost", "unknown"}
 WishOf(reply) == IF reply \in Patient THEN "patient" ELSE "soon"
 Awaits(id) == id \in DOMAIN heard /\ ~Over(heard[id])
 
 Taken(id) ==
     \/ \E n \in Numbers, timed \in Timed :
-          \/ "execution" \in Kinds /\ Execute(n, id, FALSE, timed) /\ Arrives(id)
-          \/ "reader" \in Kinds /\ Execute(n, id, TRUE, timed) /\ Arrives(id)
+          \/ \E protected \in Protected :
+                \/ "execution" \in Kinds /\ Execute(n, id, FALSE, timed, protected) /\ Arrives(id)
+                \/ "reader" \in Kinds /\ Execute(n, id, TRUE, timed, protected) /\ Arrives(id)
           \/ "question" \in Kinds /\ Query(n, id, timed) /\ Arrives(id)
     \/ \E reason \in {"closed", "full"} : Refuse(reason) /\ IsRefused(id)
     \/ ArrivesAgain(id) /\ UNCHANGED session
@@ -700,8 +791,11 @@ Asked ==
 
 Notified ==
     \/ \E n \in DOMAIN jobs :
-          \/ Ended(n) /\ IsHeard("result", n)
+          \/ Ended(n, FALSE, FALSE) /\ IsHeard("result", n)
+          \/ Ended(n, FALSE, TRUE) /\ IsHeard("open", n)
+          \/ Ended(n, TRUE, FALSE) /\ IsHeard("undone", n)
           \/ Broke(n) /\ IsHeard("broken", n)
+    \/ Survived /\ IsHeard("survived", 0)
     \/ Died /\ IsHeard("died", 0)
 
 DeadlinePasses == \E n \in DOMAIN jobs : DeadlinePassed(n) /\ UNCHANGED World
@@ -719,17 +813,17 @@ Effect ==
                 \/ Signal(n, reply) /\ SentSignal(n)
     \/ \E reply \in Interrupts, outcome \in Outcomes : Settle(reply, outcome) /\ IsTold(reply, outcome)
     \/ DumpStack /\ Sent("dump", 0, 0)
-    \/ KillWorker /\ Sent("kill", 0, 0)
+    \/ \E n \in {0} \cup DOMAIN jobs : KillWorker(n) /\ Sent("kill", n, 0)
     \/ ShutWorkerDown /\ UNCHANGED World
 
 Connects == Connect /\ UNCHANGED session
 ResendsIt(id) == id \in DOMAIN heard /\ Resend(id) /\ UNCHANGED session
 Delivers(id) == Deliver(id) /\ UNCHANGED session
 Commanded ==
-    /\ TakeRun \/ TurnAway \/ TakeSignal \/ TakeDump \/ TakeKill \/ TakeLine
+    /\ TakeRun \/ TurnAway \/ TakeSignal \/ TakeDump \/ TakeKill \/ TakeKillOfOne \/ TakeLine
     /\ UNCHANGED session
 Reads == (TakeOutput \/ TakeEnd \/ Violate) /\ UNCHANGED session
-TellsDeath == TellDeath /\ UNCHANGED session
+TellsDeath == (TellDeath \/ Survive) /\ UNCHANGED session
 
 \* Nobody waits for a connection on which nothing is to come.
 Connection ==
@@ -740,6 +834,9 @@ Connection ==
 WorkerActs ==
     /\ \/ Begin \/ Print \/ Finish("result") \/ Strike
        \/ "break" \in May /\ Finish("broken")
+       \/ /\ "transact" \in May /\ worker.alive /\ worker.runs # 0
+          /\ jobs[worker.runs].kind = "question"
+          /\ IF worker.open THEN Finish("commits") ELSE Finish("opens")
        \/ "lie" \in May /\ \E n \in Numbers : Lie(n)
        \/ "die" \in May /\ \E cut \in BOOLEAN : Die(cut)
     /\ UNCHANGED session
@@ -779,7 +876,8 @@ Fairness ==
     /\ WF_vars(InItsTurn(Commanded))
     \* The transport reads what the worker sends.
     /\ WF_vars(InItsTurn(Reads))
-    \* The end of a process is told by its pidfd, whatever it did.
+    \* The end of a process is told by its pidfd, whatever it did; whether a
+    \* snapshot outlives it, by the zygote, for which the wait is bounded.
     /\ WF_vars(InItsTurn(TellsDeath))
     \* The alarm is set to whatever comes next: a deadline ...
     /\ WF_vars(InItsTurn(DeadlinePasses))
@@ -811,7 +909,7 @@ TypesAreRight ==
           /\ n \in 1 .. last
           /\ jobs[n].wish \in {"no", "patient", "soon"}
           /\ jobs[n].timed \in BOOLEAN
-    /\ IF ladder.job = 0 THEN ladder = NoLadder ELSE ladder.rung \in {"signalled", "dumped"}
+    /\ IF ladder.job = 0 THEN ladder = NoLadder ELSE ladder.rung \in {"signalled", "dumped", "killed"}
     /\ limit \in Limits
     /\ ~connected => wire = {} /\ cursor = <<>>
     /\ DOMAIN journal \subseteq DOMAIN heard
@@ -834,7 +932,7 @@ NothingComesAfterTheTerminalEvent ==
 \* What lies may end what has not begun, and nothing of another session.
 ResultsCarryTheCurrentEpoch ==
     \A id \in DOMAIN journal : \A i \in DOMAIN journal[id] :
-        journal[id][i].what \in {"output", "result"} =>
+        journal[id][i].what \in {"output", "result", "undone"} =>
             IF id \in DOMAIN ran THEN ran[id] = <<journal[id][i].epoch>> ELSE "lie" \in May
 
 EventsComeInOrder ==
@@ -858,10 +956,34 @@ AnInterruptReachesItsExecution ==
            \/ \E i \in DOMAIN commands : commands[i] = Command("signal", ladder.job, 0)
 
 ALadderDumpsBeforeItKills ==
-    commands # <<>> /\ Head(commands).do = "kill" /\ ladder.rung = "dumped" => worker.dumped
+    /\ commands # <<>>
+    /\ Head(commands).do = "kill"
+    /\ Head(commands).job \in {0, ladder.job}
+    /\ ladder.rung \in {"dumped", "killed"}
+    => worker.dumped
 
 AKillIsForGood ==
-    (\E i \in DOMAIN commands : commands[i].do = "kill") => phase \in {"lost", "ended"}
+    (\E i \in DOMAIN commands : commands[i] = Command("kill", 0, 0)) => phase \in {"lost", "ended"}
+
+OnlyWhatIsOutlivedIsKilledAlone == ladder.rung = "killed" => IsOutlived
+
+\* What is not on its way will not come, and there is no rung above it.
+AKillComesToSomething ==
+    Settled /\ ladder.rung = "killed" =>
+        \/ Command("kill", ladder.job, 0) \in Members(commands)
+        \/ ~worker.alive
+        \/ notices # <<>>
+
+\* But for what is on its way.
+ATransactionIsKnown == Clock /\ notices = <<>> => transaction = opened
+
+\* The answer to an interrupt is of what the execution's own client hears.
+IsUndone(id) == id \in DOMAIN journal /\ journal[id] # <<>> /\ LastOf(journal[id]) = "undone"
+WhatIsToldAgrees ==
+    \A reply \in DOMAIN told :
+        /\ IsUndone(told[reply].id) => told[reply].answer # "kept"
+        /\ told[reply].answer = "rolled_back" =>
+               \E id \in Ids : IsUndone(id) /\ told[reply].id \in {id, Unnamed}
 
 \* Nobody wanted it to end, and it may take all the time that it needs.
 CodeIsLeftAlone ==
@@ -880,18 +1002,21 @@ NothingIsBehindCodeThatMayReadInput ==
 TheWorkerGetsAFewAtATime == Len(handed) <= HandedAtMost /\ Len(flights) <= HandedAtMost
 
 \* For each job that is handed down a run, a signal and a line; a dump and
-\* two kills.
+\* two kills. Where jobs are killed alone, a dump and a kill for each; and
+\* each transaction that ends with its process tells of that too.
+HasSnapshots == TRUE \in Protected \/ "transact" \in May
 BuffersAreBounded ==
     /\ Len(waiting) + Len(handed) <= Greatest(Limits) + 1
-    /\ Len(commands) <= 3 * HandedAtMost + 3
-    /\ Len(notices) <= HandedAtMost + 1
+    /\ Len(commands) <= 3 * HandedAtMost + 3 + IF HasSnapshots THEN 2 * HandedAtMost ELSE 0
+    /\ Len(notices) <= HandedAtMost + 1 + IF HasSnapshots THEN HandedAtMost ELSE 0
     /\ Len(up) <= SocketRoom
     /\ worker.printed <= Outputs
 
 TheLimitIsWhatTheClientWasTold == limit = allowed
 
 NoticesAreOfWhatRuns ==
-    notices # <<>> /\ Head(notices).what # "died" /\ phase # "ended" => Head(notices).job = Running
+    notices # <<>> /\ Head(notices).what \notin {"survived", "died"} /\ phase # "ended" =>
+        Head(notices).job = Running
 
 AnHonestWorkerIsBelieved == up # <<>> /\ "lie" \notin May => IsInTurn(Head(up))
 
@@ -961,7 +1086,7 @@ NothingIsTakenThatMustBeRefused ==
 
 NobodyIsToldThatALostStateIsKept ==
     [][\A reply \in DOMAIN told :
-          told'[reply].answer = "kept" /\ told[reply].answer # "kept" => Clock]_vars
+          told'[reply].answer \in {"kept", "rolled_back"} /\ told[reply] # told'[reply] => Clock]_vars
 
 NobodyIsToldThatAKeptStateIsLost ==
     [][\A reply \in DOMAIN told :
@@ -987,11 +1112,13 @@ ASessionEndsOnce ==
 AnAnswerStands ==
     [][\A reply \in DOMAIN told : told[reply].answer # "asked" => told'[reply] = told[reply]]_vars
 
-\* A ladder stays under its job to the end, and only goes up.
+\* A ladder stays under its job to the end, and only goes up; but where the
+\* kill struck a process that had not begun it.
 ALadderStays ==
     [][ladder.job # 0 /\ ladder.job \in Members(handed') =>
           /\ ladder'.job = ladder.job
-          /\ ladder.rung = "dumped" => ladder'.rung = "dumped"
+          /\ ladder.rung = "dumped" => ladder'.rung \in {"dumped", "killed"}
+          /\ ladder.rung = "killed" => ladder'.rung = "killed" \/ Head(notices).what = "survived"
           /\ ~ladder.patient => ~ladder'.patient]_vars
 
 AnEndlessGraceHasNoEnd == [][ladder.patient => ladder'.rung # "dumped"]_vars
@@ -1003,7 +1130,8 @@ ADeadlineCountsFromTheBeginning ==
 
 TimeDoesNoMoreThanAKill ==
     [][~Clock => /\ \A n \in DOMAIN jobs \cap DOMAIN jobs' : jobs'[n].timed = jobs[n].timed
-                 /\ ladder.rung # "dumped" => ladder'.rung # "dumped"]_vars
+                 /\ ladder.rung # "dumped" => ladder'.rung # "dumped"
+                 /\ ladder.rung # "killed" => ladder'.rung # "killed"]_vars
 
 TheClientForgetsNothing ==
     [][\A id \in DOMAIN heard : Len(heard'[id]) >= Len(heard[id])]_vars
@@ -1012,16 +1140,46 @@ AWorkerFinishesWhatItBegan ==
     [][worker.runs # 0 => worker'.runs \in {worker.runs, 0}]_vars
 
 TheDeadDoNothing ==
-    [][~worker.alive => /\ [worker' EXCEPT !.dumped = FALSE] = [worker EXCEPT !.dumped = FALSE]
+    [][~worker.alive => /\ \/ worker'.alive
+                           \/ [worker' EXCEPT !.dumped = FALSE, !.snapshot = 0]
+                              = [worker EXCEPT !.dumped = FALSE, !.snapshot = 0]
                         /\ ran' = ran
                         /\ Len(up') <= Len(up)]_vars
 
-\* But for what is cut off by a death, and for what a liar has sent.
+\* But for what is cut off by a death, what a liar has sent, and what was
+\* sent by one that is killed to be undone.
 WhatWasSentIsRead ==
     [][Len(up') < Len(up) =>
           \/ journal' # journal
           \/ worker.alive /\ ~worker'.alive /\ up' = Front(up)
-          \/ ~IsInTurn(Head(up))]_vars
+          \/ ~IsInTurn(Head(up))
+          \/ commands' # commands /\ Head(commands) = Command("kill", ladder.job, 0)]_vars
+
+\* But where it is closed, or breaks.
+NothingIsLostThatHasASnapshot ==
+    [][Clock /\ phase' = "lost" =>
+          \/ "kill" \in May
+          \/ closing
+          \/ notices' # notices
+          \/ ~jobs[Running].protected /\ ~transaction]_vars
+
+AKillStrikesNoOtherExecution ==
+    [][commands' # commands /\ worker.alive /\ ~worker'.alive /\ Head(commands).job # 0 =>
+          IsInTurn(Head(commands))]_vars
+
+\* Who goes on has what was told as kept, and nothing of what is told as undone;
+\* and nothing goes on from where a session is to end.
+ASnapshotIsWhatWasTold ==
+    [][~worker.alive /\ worker'.alive =>
+          /\ worker.snapshot # 0
+          /\ \A id \in DOMAIN journal : journal'[id] # journal[id] => ran[id][1] >= worker.snapshot
+          /\ \A id \in DOMAIN ran : ran[id][1] >= worker.snapshot => opened \/ LastOf(journal'[id]) = "undone"
+          ]_vars
+
+\* What is behind it goes on.
+WhatWasNotBegunIsNotUndone ==
+    [][~worker.alive /\ worker'.alive =>
+          \A i \in DOMAIN flights : flights[i].job > worker.begun => flights[i] \in Members(flights')]_vars
 
 ---------------------------------------------------------------------------
 (* What happens in the end.                                                *)

@@ -29,6 +29,7 @@ CONSTANTS
     Patient = {{}}
     Kinds = {{}}
     Timed = {{}}
+    Protected = {{}}
     Limits = {{0}}
     Outputs = 0
     SocketRoom = 0
@@ -39,12 +40,18 @@ INVARIANTS
     OnlyWhatRunsHasALadder
     NothingWaitsInASessionThatEnds
     AnInterruptBeginsWithItsJob
+    OnlyWhatIsOutlivedIsKilledAlone
 """
 """TLC's configuration for any recording. The numbers that a session was configured with stand in
 the recording itself; the sets that only a search needs are empty, but for the limits, of which
 the world knows the greatest at first."""
 
-_SAME = frozenset({"action", "job", "reply", "reads", "timed", "reason", "queued", "graceful"})
+_SAME = frozenset(
+    {
+        *("action", "job", "reply", "reason", "queued"),
+        *("reads", "timed", "protected", "rolled_back", "open", "graceful"),
+    }
+)
 _OF_AN_EXECUTION = frozenset(
     {
         SessionAction.EXECUTE,

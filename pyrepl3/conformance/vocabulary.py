@@ -42,7 +42,7 @@ UNCOUNTED = frozenset({"ZygoteDies"})
 see it."""
 
 SESSION_FIELDS = _fields("""
-    Execute job execution reads timed
+    Execute job execution reads timed protected
     Query job timed
     Refuse reason
     AnswerInput execution
@@ -50,8 +50,9 @@ SESSION_FIELDS = _fields("""
     Abandon execution
     Narrow queued
     Close graceful
-    Ended job
+    Ended job rolled_back open
     Broke job
+    Survived
     Died
     DeadlinePassed job
     GracePassed
@@ -64,7 +65,7 @@ SESSION_FIELDS = _fields("""
     Signal job reply
     Settle reply outcome
     DumpStack
-    KillWorker
+    KillWorker job
     ShutWorkerDown
 """)
 
@@ -73,7 +74,7 @@ OPEN_FIELDS = {
     SESSION: ("queued", "handed_at_most"),
 }
 
-TRUTHS = frozenset({"reads", "timed", "patient", "graceful"})
+TRUTHS = frozenset({"reads", "timed", "protected", "rolled_back", "open", "patient", "graceful"})
 NUMBERS = frozenset(
     {
         *("waiter", "job", "reply", "queued", "handed_at_most"),

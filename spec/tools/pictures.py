@@ -70,7 +70,13 @@ GALLERIES = (
         ),
     ),
     Gallery(
-        models=("SessionEnds", "SessionDies", "SessionInput"),
+        models=(
+            "SessionEnds",
+            "SessionDies",
+            "SessionInput",
+            "SessionSnapshots",
+            "SessionTransactions",
+        ),
         notes=NOTES["Session"][:1],
         pictures=(
             Picture(

@@ -36,6 +36,7 @@ TraceInit ==
     /\ closing = FALSE
     /\ limit = Runs[run].queued
     /\ last = 0
+    /\ transaction = FALSE
     /\ due = <<>>
     /\ TheWorldBegins
 
@@ -44,8 +45,9 @@ id == Coming.execution
 reply == Coming.reply
 
 Told_ ==
-    \/ Is("Execute") /\ Execute(n, id, Coming.reads, Coming.timed)
-    \/ Is("Ended") /\ Ended(n)
+    \/ Is("Execute") /\ Execute(n, id, Coming.reads, Coming.timed, Coming.protected)
+    \/ Is("Ended") /\ Ended(n, Coming.rolled_back, Coming.open)
+    \/ Is("Survived") /\ Survived
     \/ Is("Query") /\ Query(n, id, Coming.timed)
     \/ Is("Refuse") /\ Refuse(Coming.reason)
     \/ Is("AnswerInput") /\ AnswerInput(id)
@@ -70,7 +72,7 @@ Done ==
     \/ Is("Signal") /\ Signal(n, reply)
     \/ Is("Settle") /\ Settle(reply, Coming.outcome)
     \/ Is("DumpStack") /\ DumpStack
-    \/ Is("KillWorker") /\ KillWorker
+    \/ Is("KillWorker") /\ KillWorker(n)
     \/ Is("ShutWorkerDown") /\ ShutWorkerDown
 
 Recorded ==

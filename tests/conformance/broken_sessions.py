@@ -10,7 +10,7 @@ from actors import Reply
 from pyrepl3.errors import Code
 from pyrepl3.events import InterruptOutcome
 from pyrepl3.messages import Execute, Query
-from pyrepl3.session.session_records import Effect, Job
+from pyrepl3.session.session_records import Effect, Job, KillWorker, Rung
 from pyrepl3.session.session_state import SessionState
 from pyrepl3.session.session_trace import SessionAction
 
@@ -18,12 +18,12 @@ from pyrepl3.session.session_trace import SessionAction
 class EndsAnExecutionTwice(SessionState):
     """Takes whatever end it is told for that of what runs."""
 
-    def ended(self, number: int, *, now: float) -> list[Effect]:
-        effects = super().ended(number, now=now)
+    def ended(self, number: int, *, now: float, **how: bool) -> list[Effect]:
+        effects = super().ended(number, now=now, **how)
         if effects or not self._handed:
             return effects
         if self.trace is not None:
-            self.trace.record(SessionAction.ENDED, job=number)
+            self.trace.record(SessionAction.ENDED, job=number, rolled_back=False, open=False)
         return self._next(now)
 
 
@@ -121,6 +121,42 @@ class SaysThatALostStateIsKept(SessionState):
         return "kept"
 
 
+class SaysThatWhatIsUndoneIsKept(SessionState):
+    """Lets who asked for an interrupt believe that its execution had an effect."""
+
+    def _outcome(self, rung: Rung, rolled_back: bool) -> InterruptOutcome:
+        return super()._outcome(rung, False)
+
+
+class KillsForGood(SessionState):
+    """Lets no snapshot go on from what is killed."""
+
+    def _kill(self, number: int | None = None) -> KillWorker:
+        return super()._kill()
+
+
+class ForgetsThatATransactionIsOver(SessionState):
+    """Takes it to be open when the process that held it has died."""
+
+    def survived(self, *, now: float) -> list[Effect]:
+        was_protected = self._is_protected
+        effects = super().survived(now=now)
+        self._is_protected = was_protected
+        return effects
+
+
+class GivesNoTimeToWhatItMissed(SessionState):
+    """Kills at once what its kill did not strike, where that has just begun."""
+
+    def survived(self, *, now: float) -> list[Effect]:
+        ladder = self._ladder
+        missed = ladder is not None and ladder.rung is Rung.KILLED
+        effects = super().survived(now=now)
+        if ladder is not None and missed:
+            ladder.rung, ladder.next_at = Rung.DUMPED, now
+        return effects
+
+
 class ForgetsWhatWaits(SessionState):
     """Leaves those that wait without an end when it ends itself."""
 
@@ -168,6 +204,10 @@ BROKEN: list[type[SessionState]] = [
     SignalsTwice,
     IsImpatient,
     SaysThatALostStateIsKept,
+    SaysThatWhatIsUndoneIsKept,
+    KillsForGood,
+    ForgetsThatATransactionIsOver,
+    GivesNoTimeToWhatItMissed,
     ForgetsWhatWaits,
     TakesTooMany,
     GivesANumberTwice,

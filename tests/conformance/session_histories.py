@@ -14,7 +14,7 @@ from actors import Reply, open_reply
 from pyrepl3.config import Limits, Timeouts
 from pyrepl3.events import InterruptOutcome
 from pyrepl3.messages import AnswerInput, Execute, Interrupt, Query, open_events
-from pyrepl3.session.session_records import Effect, Hand
+from pyrepl3.session.session_records import Effect, Hand, KillWorker
 from pyrepl3.session.session_state import Phase, SessionState
 from pyrepl3.session.session_trace import SessionTrace
 
@@ -33,11 +33,14 @@ class History:
     now: float = 0.0
     _at_worker: deque[int] = attrs.field(factory=deque, init=False)
     _ids: list[str] = attrs.field(factory=lambda: ["never was"], init=False)
+    _habit: float = attrs.field(init=False)
+    """How often it is in a transaction."""
 
     def __attrs_post_init__(self) -> None:
         limits = Limits(queued_executions=QUEUED, execution_timeout_s=30.0)
         trace = SessionTrace(self.recorded.append, "s1")
         self.state = self.make_state(limits, TIMEOUTS, trace)
+        self._habit = self.random.choice([0.0, 0.2, 0.9])
 
     def run(self, steps: int) -> None:
         """Live that long, or to the end if it comes first; then die."""
@@ -59,7 +62,8 @@ class History:
         send, _ = open_events()
         timeout_s = self.random.choice([None, None, 0.5, math.inf])
         reads = self.random.random() < 0.2 if reads is None else reads
-        request = Execute(name, "1", send, allow_input=reads, timeout_s=timeout_s)
+        guard = self.random.random() < 0.3
+        request = Execute(name, "1", send, allow_input=reads, timeout_s=timeout_s, guard=guard)
         self.perform(self.state.execute(request, now=self.now))
 
     def query(self) -> None:
@@ -102,10 +106,19 @@ class History:
 
     def end(self) -> None:
         """Answer what runs, or tell of what does not."""
+        number = self._at_worker.popleft() if self._at_worker else self.random.randint(0, 40)
+        is_open = self.random.random() < self._habit
+        self.perform(self.state.ended(number, is_protected=is_open, now=self.now))
+
+    def undo(self) -> None:
+        """Die of what runs, and be outlived."""
         if self._at_worker:
-            self.perform(self.state.ended(self._at_worker.popleft(), now=self.now))
-        else:
-            self.perform(self.state.ended(self.random.randint(0, 40), now=self.now))
+            number = self._at_worker.popleft()
+            self.perform(self.state.ended(number, rolled_back=True, now=self.now))
+
+    def outlive(self) -> None:
+        """Die between two executions, and be outlived."""
+        self.perform(self.state.survived(now=self.now))
 
     def break_(self) -> None:
         """Answer, and say that it cannot go on."""
@@ -120,6 +133,8 @@ class History:
     def perform(self, effects: list[Effect]) -> None:
         """Carry out what concerns the worker."""
         self._at_worker.extend(effect.job.number for effect in effects if isinstance(effect, Hand))
+        if any(isinstance(effect, KillWorker) and effect.number for effect in effects):
+            self.random.choice([self.undo, self.outlive])()
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -145,8 +160,10 @@ _CHANCES: dict[Callable[[History], None], float] = {
     History.narrow: 0.3,
     History.close: 0.4,
     History.end: 30,
+    History.undo: 2,
+    History.outlive: 1,
     History.break_: 0.1,
     History.die: 0.1,
     History.wait: 6,
-    History.wake: 1.5,
+    History.wake: 3,
 }

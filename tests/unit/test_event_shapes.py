@@ -50,6 +50,7 @@ EXECUTE = {
     "execution": "e1",
     "reads": False,
     "timed": True,
+    "protected": False,
 }
 
 
