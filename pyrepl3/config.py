@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 
@@ -24,6 +24,7 @@ from pyrepl3.config_checks import (
     one_of,
     path_text,
     seconds,
+    truth,
 )
 from pyrepl3.errors import ConfigInvalid
 from pyrepl3.service_config import EndpointConfig as EndpointConfig
@@ -31,6 +32,11 @@ from pyrepl3.service_config import HostingConfig as HostingConfig
 from pyrepl3.service_config import JournalConfig as JournalConfig
 
 DEFAULT_TEMPLATE = "python"
+
+TransactionPolicy = Literal["commit_always", "rollback_on_failure", "rollback_always", "explicit"]
+"""What becomes of what an execution did: it stays, unless it fails, or never, or as the transaction
+that is open ends."""
+POLICIES: tuple[TransactionPolicy, ...] = get_args(TransactionPolicy)
 
 
 @attrs.frozen(kw_only=True)
@@ -136,6 +142,12 @@ class Template:
     )
     limits: Limits | None = attrs.field(default=None, validator=instance_of(Limits, optional=True))
     """None: the limits of the `Config`."""
+    transaction_policy: TransactionPolicy = attrs.field(
+        default="commit_always", validator=one_of(*POLICIES)
+    )
+    """Of executions that name none."""
+    guard: bool = attrs.field(default=False, validator=truth)
+    """Whether a session outlives the crash of an execution that does not say."""
 
 
 @attrs.frozen(kw_only=True)
@@ -239,6 +251,16 @@ class Config:
     def limits_of(self, name: str) -> Limits:
         """The limits of sessions of that template."""
         return self.template(name).limits or self.limits
+
+
+def check_protection(policy: object, guard: object) -> None:
+    """A caller's transaction policy and guard; None is the default. Raises ConfigInvalid."""
+    if policy is not None and policy not in POLICIES:
+        raise invalid(
+            "transaction_policy", policy, "there is no such policy", f"Choose of {POLICIES}"
+        )
+    if guard is not None and not isinstance(guard, bool):
+        raise invalid("guard", guard, "it must be True or False", "Give one of these")
 
 
 def check_timeout(name: str, timeout_s: float | None) -> None:

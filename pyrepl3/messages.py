@@ -15,11 +15,11 @@ import attrs
 import trio
 
 from actors import Address, Answer, Reply
-from pyrepl3.config import Limits
+from pyrepl3.config import Limits, TransactionPolicy
 from pyrepl3.errors import Code, PyreplError
 from pyrepl3.events import Event, InterruptOutcome
 
-TransactionPolicy = Literal["commit_always", "rollback_on_failure", "rollback_always", "explicit"]
+TransactionKind = Literal["begin", "commit", "rollback"]
 ROLLED_BACK_SINGLY = ("rollback_on_failure", "rollback_always")
 """Policies under which each execution has a snapshot of its own."""
 QueryKind = Literal[

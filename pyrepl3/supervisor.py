@@ -28,7 +28,14 @@ from actors import Supervisor as ActorSupervisor
 from pyrepl3.client.leasing import Leasing
 from pyrepl3.client.session import Session
 from pyrepl3.client.settings import SessionSettings
-from pyrepl3.config import DEFAULT_TEMPLATE, Config, Limits, check_timeout
+from pyrepl3.config import (
+    DEFAULT_TEMPLATE,
+    Config,
+    Limits,
+    TransactionPolicy,
+    check_protection,
+    check_timeout,
+)
 from pyrepl3.errors import PyreplError
 from pyrepl3.extras import extra_needed
 from pyrepl3.messages import Lease, PoolMessage, SessionsMessage
@@ -178,17 +185,28 @@ class Supervisor:
         env: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         acquire_timeout_s: float | None = None,
+        transaction_policy: TransactionPolicy | None = None,
+        guard: bool | None = None,
     ) -> AsyncGenerator[Session]:
         """Lease a session for the length of the block; used, it is discarded afterwards.
 
-        ``cwd``, ``env`` and ``limits`` are this session's own, within its template's. Raises
-        PoolExhausted, PoolDegraded, WorkerSpawnFailed, ShuttingDown or ConfigInvalid.
+        ``cwd``, ``env`` and ``limits`` are this session's own, within its template's.
+        ``transaction_policy`` and ``guard`` are its executions', where they name none: see
+        `Session.run`; None: its template's. Raises PoolExhausted, PoolDegraded,
+        WorkerSpawnFailed, ShuttingDown or ConfigInvalid.
         """
         check_timeout("acquire_timeout_s", acquire_timeout_s)
         if acquire_timeout_s is None:
             acquire_timeout_s = self.config.pool.acquire_timeout_s
+        check_protection(transaction_policy, guard)
+        kind = self.config.template(template)
         settings = SessionSettings.of(
-            self.config.limits_of(template), cwd=cwd, env=env, limits=limits
+            self.config.limits_of(template),
+            cwd=cwd,
+            env=env,
+            limits=limits,
+            policy=transaction_policy or kind.transaction_policy,
+            guard=kind.guard if guard is None else guard,
         )
         lease = await self._acquire(template, acquire_timeout_s)
         # None while there is none to give back: a lease is given back once, also where the next

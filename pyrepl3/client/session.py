@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import trio
@@ -18,12 +18,13 @@ from pyrepl3.client.editing import Completeness, Completion, Inspection, at_curs
 from pyrepl3.client.event_stream import EventStream
 from pyrepl3.client.execution import Execution
 from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
+from pyrepl3.client.history import HISTORY_BYTES, History
 from pyrepl3.client.requests import SessionRequests
 from pyrepl3.client.settings import SessionSettings
-from pyrepl3.client.transactions import History, transaction_refused
-from pyrepl3.config import check_timeout
-from pyrepl3.errors import ConfigInvalid, NoTransaction, PyreplError, SessionLost
-from pyrepl3.events import Event, InterruptOutcome
+from pyrepl3.client.transactions import Transactions, transaction_refused
+from pyrepl3.config import TransactionPolicy, check_timeout
+from pyrepl3.errors import ConfigInvalid, PyreplError, SessionLost
+from pyrepl3.events import Error, Event, InterruptOutcome
 from pyrepl3.messages import (
     EventChannel,
     EventReceiver,
@@ -33,17 +34,12 @@ from pyrepl3.messages import (
     Query,
     QueryKind,
     Refused,
-    TransactionPolicy,
     open_events,
 )
 from pyrepl3.session import refusals
 from pyrepl3.telemetry.observing import ObservedExecution, Observers
 from pyrepl3.telemetry.traceparent import current_traceparent
 
-HISTORY_BYTES = 256 * 2**20
-"""Of one session's history, if it is not said otherwise: half of what its process may have."""
-ROLLBACK_S = 10.0
-"""For a transaction that is left by an error or a cancellation: what runs in it is waited for."""
 Renew = Callable[[], Awaitable[Lease]]
 
 ATTEMPTS = 4
@@ -78,6 +74,10 @@ class Session:
         self._untouched = True
         self._altered = False
         self._numbers = itertools.count(1)
+        self.transactions = Transactions(
+            self._send_query, lambda: self._requests.lost(), settings.policy, settings.guard
+        )
+        """For who asks by messages: `begin`, `commit` and `rollback` are for all others."""
 
     @property
     def pid(self) -> int:
@@ -110,8 +110,8 @@ class Session:
         on_display: OnDisplay | None = None,
         filename: str | None = None,
         silent: bool = False,
-        transaction_policy: TransactionPolicy = "commit_always",
-        guard: bool = False,
+        transaction_policy: TransactionPolicy | None = None,
+        guard: bool | None = None,
     ) -> Execution:
         """Run code and wait for its end; what came of it, good or bad, is the `Execution`.
 
@@ -121,12 +121,19 @@ class Session:
         ``on_display`` get the events while it runs. All of them may be plain or async; while one
         waits, the code's output waits. ``silent``: no value, no `_`, not counted.
 
+        ``transaction_policy``: what becomes of the variables: ``commit_always`` keeps them,
+        ``rollback_on_failure`` undoes what failed, ``rollback_always`` is a dry run, ``explicit``
+        leaves it to the transaction. ``guard``: a crash is undone, and the session goes on. None:
+        the session's own; `docs/snapshots.md` tells what is undone, and what is not.
+
         When cancelled, the code is interrupted. Raises CodeTooLarge, QueueFull or SessionLost
-        when nothing of it ran, ConfigInvalid for an impossible ``timeout_s`` or ``filename``.
+        when nothing of it ran, ConfigInvalid for an impossible option.
         """
         execution = Execution(f"{self.id}.{next(self._numbers)}")
         handlers = Handlers(on_input, on_output, on_display)
         handled = handlers.there_are
+        policy, guard = self.transactions.protection(transaction_policy, guard)
+        within = self.transactions.current
         observed = self._observe(execution.id)
         events, event = await self._begin(
             execution.id,
@@ -137,7 +144,7 @@ class Session:
             silent=silent,
             allow_input=on_input is not None,
             wants_started=observed is not None,
-            transaction_policy=transaction_policy,
+            transaction_policy=policy,
             guard=guard,
         )
         with events:
@@ -145,7 +152,7 @@ class Session:
                 while not execution.add(event):
                     if handled:
                         await handlers.react(event)
-                    event = await self._next_event(events, observed)
+                    event = await self._next_event(events, observed, within)
             except BaseException:
                 if observed is not None:
                     observed.left()
@@ -162,8 +169,8 @@ class Session:
         allow_input: bool = True,
         filename: str | None = None,
         silent: bool = False,
-        transaction_policy: TransactionPolicy = "commit_always",
-        guard: bool = False,
+        transaction_policy: TransactionPolicy | None = None,
+        guard: bool | None = None,
     ) -> AsyncGenerator[EventStream]:
         """Run code and follow its events: `Started` first, one `Result` or `Error` last.
 
@@ -172,6 +179,8 @@ class Session:
         """
         execution = f"{self.id}.{next(self._numbers)}"
         observed = self._observe(execution)
+        policy, guard = self.transactions.protection(transaction_policy, guard)
+        within = self.transactions.current
         events, first = await self._begin(
             execution,
             code,
@@ -181,10 +190,10 @@ class Session:
             silent=silent,
             allow_input=allow_input,
             wants_started=True,
-            transaction_policy=transaction_policy,
+            transaction_policy=policy,
             guard=guard,
         )
-        stream = EventStream(first, lambda: self._next_event(events, observed))
+        stream = EventStream(first, lambda: self._next_event(events, observed, within))
         with events:
             try:
                 yield stream
@@ -204,8 +213,8 @@ class Session:
         allow_input: bool = True,
         filename: str | None = None,
         silent: bool = False,
-        transaction_policy: TransactionPolicy = "commit_always",
-        guard: bool = False,
+        transaction_policy: TransactionPolicy | None = None,
+        guard: bool | None = None,
         traceparent: str | None = None,
     ) -> None:
         """Send code under an id of the caller's, and do not wait for what comes of it.
@@ -216,6 +225,7 @@ class Session:
         """
         self._check(code, timeout_s)
         name = None if filename is None else _file_name(filename)
+        policy, guard = self.transactions.protection(transaction_policy, guard)
         self._untouched = False
         await self._requests.execute(
             Execute(
@@ -226,7 +236,7 @@ class Session:
                 allow_input=allow_input,
                 filename=name,
                 silent=silent,
-                transaction_policy=transaction_policy,
+                transaction_policy=policy,
                 guard=guard,
                 traceparent=traceparent,
             )
@@ -259,36 +269,34 @@ class Session:
 
     # --- transactions -------------------------------------------------------------------------
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, as far as it was told: a process that dies while it does
+        nothing ends one silently."""
+        return self.transactions.opened is not None
+
     async def begin(self) -> None:
         """From here on all that runs is one transaction, until `commit` or `rollback`.
 
-        A crash in it goes back to here as well. Raises TransactionActive, SnapshotUnavailable,
-        SessionLost.
+        A crash in it goes back to here as well. When cancelled, none is left open. Raises
+        TransactionActive, SnapshotUnavailable, SessionLost.
         """
-        await self._transact("begin")
+        await self.transactions.begin()
 
     async def commit(self) -> None:
         """What was run since `begin` stays. Raises NoTransaction, SessionLost."""
-        await self._transact("commit")
+        await self.transactions.end("commit")
 
     async def rollback(self) -> None:
         """What was run since `begin` is undone. Raises NoTransaction, SessionLost."""
-        await self._transact("rollback")
+        await self.transactions.end("rollback")
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[None]:
+    def transaction(self) -> AbstractAsyncContextManager[None]:
         """Begin, and commit at the end of the block; rolled back where the block raises.
 
         Raises as `begin` and `commit` do.
         """
-        await self.begin()
-        try:
-            yield
-        except BaseException:
-            with trio.CancelScope(deadline=trio.current_time() + ROLLBACK_S, shield=True):
-                await self._undo()
-            raise
-        await self.commit()
+        return self.transactions.block()
 
     # --- history ------------------------------------------------------------------------------
 
@@ -319,11 +327,6 @@ class Session:
         answer = await self._transact("undo", {"to": to})
         return str(answer["execution"])
 
-    async def _undo(self) -> None:
-        # NoTransaction: it is undone already, by a crash.
-        with suppress(NoTransaction, SessionLost):
-            await self.rollback()
-
     async def _transact(
         self, kind: QueryKind, fields: Mapping[str, Any] | None = None
     ) -> Mapping[str, Any]:
@@ -332,6 +335,10 @@ class Session:
         if answer["type"] == "failed":
             raise transaction_refused(answer["name"], answer["value"])
         return answer
+
+    async def _send_query(self, query: Query) -> None:
+        self._untouched = False
+        await self._requests.tell(query)
 
     # --- for editors --------------------------------------------------------------------------
 
@@ -432,6 +439,7 @@ class Session:
             options["filename"] = _file_name(options["filename"])
         options["silent"] = bool(options["silent"])
         attempts = ATTEMPTS if self._untouched else 1
+        within = self.transactions.current
         self._untouched = False
         while True:
             send, events = open_events()
@@ -439,7 +447,7 @@ class Session:
                 await self._requests.execute(
                     Execute(execution, code, send, timeout_s=timeout_s, **options)
                 )
-                return events, await self._next_event(events, observed)
+                return events, await self._next_event(events, observed, within)
             except PyreplError as error:
                 events.close()
                 attempts -= 1
@@ -469,9 +477,12 @@ class Session:
         await self.open()
 
     async def _next_event(
-        self, events: EventReceiver, observed: ObservedExecution | None = None
+        self,
+        events: EventReceiver,
+        observed: ObservedExecution | None = None,
+        within: int | None = None,
     ) -> Event:
-        """The next event of an execution.
+        """The next event of an execution, which was sent ``within`` that transaction.
 
         Raises what it was refused with, SessionLost when its end cannot be told.
         """
@@ -487,6 +498,8 @@ class Session:
             raise lost from error
         if isinstance(event, Refused):
             raise event.error
+        if within is not None and isinstance(event, Error) and event.state == "rolled_back":
+            self.transactions.rolled_back(within)
         if observed is not None:
             observed.see(event)
         return event

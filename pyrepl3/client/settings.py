@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from pyrepl3.config import Limits, Template
+from pyrepl3.config import Limits, Template, TransactionPolicy
 from pyrepl3.errors import ConfigInvalid
 from pyrepl3.messages import Narrow
 
@@ -30,6 +30,9 @@ class SessionSettings:
     cwd: str | None
     env: Mapping[str, str]
     own_limits: Limits | None
+    policy: TransactionPolicy = "commit_always"
+    """Of executions that name none; ``guard``, too."""
+    guard: bool = False
 
     @classmethod
     def of(
@@ -39,6 +42,8 @@ class SessionSettings:
         cwd: str | os.PathLike[str] | None,
         env: Mapping[str, str] | None,
         limits: Limits | None,
+        policy: TransactionPolicy = "commit_always",
+        guard: bool = False,
     ) -> SessionSettings:
         """Raises ConfigInvalid."""
         checked = Template(cwd=cwd, env=env or {}, limits=limits)
@@ -46,7 +51,7 @@ class SessionSettings:
         if limits is not None:
             for name in _FIXED_AT_START:
                 _check_not_raised(name, getattr(limits, name), getattr(template_limits, name))
-        return cls(template_limits, checked.cwd, checked.env, limits)
+        return cls(template_limits, checked.cwd, checked.env, limits, policy, guard)
 
     @property
     def limits(self) -> Limits:

@@ -1,49 +1,176 @@
-"""What a worker refuses a transaction with, as an error of the interface. Pure."""
+"""Transactions of one session: how each is begun and ended, and which one an execution is in.
+
+Owns what is known of that here, by what was sent and what was answered. Must not know how a
+transaction is carried out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import attrs
+import trio
 
+from actors import Answer, Gone, Outcome, Reply, open_reply, reply_to
+from pyrepl3.config import TransactionPolicy, check_protection
 from pyrepl3.errors import (
     ExecutionNotFound,
     InternalError,
     NoTransaction,
     PyreplError,
+    SessionLost,
     SnapshotUnavailable,
     TransactionActive,
 )
+from pyrepl3.messages import ROLLED_BACK_SINGLY, Query, TransactionKind
+
+ROLLBACK_S = 10.0
+"""For a transaction that is left by an error or a cancellation: what runs in it is waited for."""
+
+SendQuery = Callable[[Query], Awaitable[None]]
 
 
-@attrs.frozen
-class HistoryEntry:
-    """One execution that can be undone."""
+@attrs.define(eq=False)
+class Transactions:
+    """Those of one session; ``policy`` and ``guard`` are its executions', where none are named."""
 
-    execution: str
-    private_bytes: int
-    """The memory that is kept for that alone."""
-    taken_at: float
-    """When it began, by the wall clock (seconds since 1970)."""
+    _send: SendQuery
+    """To the session's actor, behind all that was sent before. Raises SessionLost."""
+    _lost: Callable[[], SessionLost]
+    policy: TransactionPolicy = "commit_always"
+    guard: bool = False
+    opened: int | None = attrs.field(default=None, init=False)
+    """The number of the one that is open, as far as it was told."""
+    current: int | None = attrs.field(default=None, init=False)
+    """The number of the one that what is sent now will be in."""
+    _latest: int = attrs.field(default=0, init=False)
 
+    # --- what an execution is in ----------------------------------------------------------------
 
-@attrs.frozen
-class History:
-    """What can be undone, the oldest first."""
+    def protection(
+        self, policy: TransactionPolicy | None, guard: bool | None
+    ) -> tuple[TransactionPolicy, bool]:
+        """What holds for an execution that is sent now; None is the session's own.
 
-    entries: Sequence[HistoryEntry]
-    dropped: int
-    """How many gave way to newer ones so far."""
+        Within a transaction the session's own policy is that of the transaction. Raises
+        ConfigInvalid.
+        """
+        check_protection(policy, guard)
+        if policy is None:
+            is_within = self.current is not None and self.policy in ROLLED_BACK_SINGLY
+            policy = "explicit" if is_within else self.policy
+        return policy, self.guard if guard is None else guard
 
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> History:
-        """From the worker's checked answer."""
-        entries = [
-            HistoryEntry(each["execution"], each["private_bytes"], each["taken_at"])
-            for each in told["entries"]
-        ]
-        return cls(entries, told["dropped"])
+    def rolled_back(self, number: int | None) -> None:
+        """An execution that was sent within that one has ended, and all was undone with it."""
+        if number is None:
+            return
+        if self.opened == number:
+            self.opened = None
+        if self.current == number:
+            self.current = None
+
+    # --- requests -------------------------------------------------------------------------------
+
+    async def request(self, kind: TransactionKind, reply: Reply[None]) -> None:
+        """Send it, and do not wait: in order with executions. ``reply`` is answered in any case,
+        or fails with what it is refused with, SessionLost too."""
+        number: int | None = None
+        before = self.current
+        if kind == "begin":
+            self._latest += 1
+            number = self._latest
+        self.current = number
+        query = Query(kind, {}, reply_to(partial(self._answered, number, reply)))
+        try:
+            await self._send(query)
+        except SessionLost as error:
+            query.reply.fail(error)
+        except BaseException:
+            self.current = before
+            query.reply.close()
+            raise
+
+    async def begin(self) -> None:
+        """Open one. When cancelled, none is left open."""
+        answer = await self._ask("begin")
+        try:
+            await answer.wait()
+        except trio.Cancelled:
+            deadline = trio.current_time() + ROLLBACK_S
+            with suppress(PyreplError, Gone), trio.CancelScope(deadline=deadline, shield=True):
+                await answer.wait()
+                await self.end("rollback")
+            raise
+        except Gone as error:
+            raise self._lost() from error
+
+    async def end(self, kind: TransactionKind) -> None:
+        """Commit it, or roll it back."""
+        answer = await self._ask(kind)
+        try:
+            await answer.wait()
+        except Gone as error:
+            raise self._lost() from error
+
+    @asynccontextmanager
+    async def block(self) -> AsyncGenerator[None]:
+        """One for the length of a block."""
+        await self.begin()
+        try:
+            yield
+        except BaseException:
+            deadline = trio.current_time() + ROLLBACK_S
+            # NoTransaction: it is undone already, by a crash.
+            with (
+                suppress(NoTransaction, SessionLost),
+                trio.CancelScope(deadline=deadline, shield=True),
+            ):
+                await self.end("rollback")
+            raise
+        await self.end("commit")
+
+    async def _ask(self, kind: TransactionKind) -> Answer[None]:
+        reply: Reply[None]
+        answer: Answer[None]
+        reply, answer = open_reply()
+        await self.request(kind, reply)
+        return answer
+
+    def _answered(
+        self,
+        number: int | None,
+        reply: Reply[None],
+        outcome: Outcome[Mapping[str, Any]],
+    ) -> None:
+        try:
+            told = outcome.unwrap()
+        except PyreplError as error:
+            reply.fail(error)
+        except Gone:
+            reply.fail(self._lost())
+        else:
+            refusal = None
+            if told["type"] == "failed":
+                refusal = transaction_refused(told["name"], told["value"])
+            self._note(number, refusal)
+            if refusal is None:
+                reply.answer(None)
+            else:
+                reply.fail(refusal)
+
+    def _note(self, number: int | None, refusal: PyreplError | None) -> None:
+        """What is open now. Of a begin that is refused, what was sent behind it is in none, or in
+        the one that there was."""
+        if number is None:
+            self.opened = None  # also where there was none: it was undone meanwhile
+        elif refusal is None:
+            self.opened = number
+        elif self.current == number:
+            self.current = self.opened
 
 
 def transaction_refused(code: str, why: str) -> PyreplError:

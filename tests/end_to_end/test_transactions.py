@@ -343,3 +343,92 @@ async def test_what_was_sent_into_a_transaction_that_crashed_does_not_run_outsid
     assert behind is not None
     assert (behind.code, behind.state) == ("NO_TRANSACTION", "kept")
     assert await value(session, "kept") == "before"
+
+
+# --- what holds where nothing is named ------------------------------------------------------------
+
+
+@pytest.fixture
+async def supervisor() -> AsyncIterator[pyrepl3.Supervisor]:
+    config = pyrepl3.Config(
+        pool=pyrepl3.PoolConfig(min_idle=0, max_sessions=2),
+        templates={
+            "python": pyrepl3.Template(),
+            "careful": pyrepl3.Template(transaction_policy="rollback_on_failure", guard=True),
+        },
+    )
+    async with pyrepl3.open_supervisor(config) as supervisor:
+        yield supervisor
+
+
+async def test_a_templates_policy_and_guard_hold_where_none_is_named(
+    supervisor: pyrepl3.Supervisor,
+) -> None:
+    async with supervisor.session("careful") as session:
+        await session.run("kept = 'before'")
+        for code in ("kept = 1; 1 / 0", EXIT):
+            ended = await session.run(code)
+            assert ended.state == "rolled_back"
+        ended = await session.run("kept = 2; 1 / 0", transaction_policy="commit_always")
+
+        assert ended.state == "kept"
+        assert await value(session, "kept") == 2
+
+
+async def test_a_sessions_policy_and_guard_go_before_its_templates(
+    supervisor: pyrepl3.Supervisor,
+) -> None:
+    async with supervisor.session("careful", transaction_policy="commit_always") as session:
+        assert (await session.run("kept = 1; 1 / 0")).state == "kept"
+        assert (await session.run(f"kept = 2\n{EXIT}")).state == "rolled_back"
+        assert await value(session, "kept") == 1
+    async with supervisor.session("careful", guard=False) as session:
+        ended = await session.run(EXIT, transaction_policy="commit_always")
+        assert ended.state == "lost"
+    async with supervisor.session(guard=True) as session:
+        assert (await session.run(EXIT)).state == "rolled_back"
+
+
+async def test_within_a_transaction_a_sessions_policy_is_that_of_the_transaction(
+    supervisor: pyrepl3.Supervisor,
+) -> None:
+    async with supervisor.session("careful") as session:
+        async with session.transaction():
+            assert session.in_transaction
+            assert (await session.run("kept = 1; 1 / 0")).state == "kept"
+        assert (await session.run("kept = 2; 1 / 0")).state == "rolled_back"
+        await session.begin()
+        assert (await session.run(f"kept = 3\n{EXIT}")).state == "rolled_back"
+        assert not session.in_transaction
+        assert (await session.run("kept = 4; 1 / 0")).state == "rolled_back"
+
+        assert await value(session, "kept") == 1
+
+
+@pytest.mark.parametrize("options", [{"transaction_policy": "never"}, {"guard": 1}])
+async def test_what_is_no_policy_is_refused(
+    supervisor: pyrepl3.Supervisor, options: dict[str, object]
+) -> None:
+    (name,) = options
+    with pytest.raises(pyrepl3.ConfigInvalid, match=name):
+        pyrepl3.Template(**options)  # type: ignore[arg-type]
+    with pytest.raises(pyrepl3.ConfigInvalid, match=name):
+        async with supervisor.session(**options):  # type: ignore[arg-type]
+            raise AssertionError
+    async with supervisor.session() as session:
+        with pytest.raises(pyrepl3.ConfigInvalid, match=name):
+            await session.run("1", **options)  # type: ignore[arg-type]
+
+
+async def test_a_beginning_that_is_cancelled_leaves_no_transaction_open(
+    session: pyrepl3.Session,
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(session.run, "import time; time.sleep(0.3)")
+        await trio.sleep(0.1)
+        with trio.move_on_after(0.01):
+            await session.begin()
+
+    assert not session.in_transaction
+    with pytest.raises(pyrepl3.NoTransaction):
+        await session.commit()
