@@ -69,6 +69,9 @@ class HostingConfig:
 
     idle_timeout_s: float = attrs.field(default=3600.0, validator=seconds)
     """A session in which nothing ran for so long, and that nobody is attached to, is closed."""
+    transaction_idle_s: float = attrs.field(default=60.0, validator=seconds)
+    """A transaction in which nothing ran for so long, and in whose session nobody is attached, is
+    rolled back: whoever began it has gone."""
     retention_s: float = attrs.field(default=300.0, validator=seconds)
     """How long the events of a session that has ended can still be read."""
     max_ended: int = attrs.field(default=1000, validator=count)

@@ -269,12 +269,6 @@ class Session:
 
     # --- transactions -------------------------------------------------------------------------
 
-    @property
-    def in_transaction(self) -> bool:
-        """Whether a transaction is open, as far as it was told: a process that dies while it does
-        nothing ends one silently."""
-        return self.transactions.opened is not None
-
     async def begin(self) -> None:
         """From here on all that runs is one transaction, until `commit` or `rollback`.
 

@@ -73,6 +73,12 @@ class Transactions:
         if self.current == number:
             self.current = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether one is, as far as it was told: a process that dies while it does nothing ends
+        one silently."""
+        return self.opened is not None
+
     # --- requests -------------------------------------------------------------------------------
 
     async def request(self, kind: TransactionKind, reply: Reply[None]) -> None:

@@ -35,6 +35,7 @@ from pyrepl3.hosting.hosting_messages import (
     Respond,
     SessionInfo,
     Submit,
+    Transact,
 )
 from pyrepl3.wire import client_requests as wire
 
@@ -42,6 +43,8 @@ T = TypeVar("T")
 
 VERSION = 1
 """Of the protocol; the only one there is."""
+
+TRANSACTION_ANSWERS = {"begin": "begun", "commit": "committed", "rollback": "rolled_back"}
 
 Fields = Mapping[str, Any]
 Finish = Callable[[], Awaitable[Fields]]
@@ -200,6 +203,8 @@ class ClientRequests:
                 opened, lambda reply: InterruptHosted(execution, grace_s, reply)
             )
             return partial(_when, ended, lambda outcome: {**_interrupted(outcome), **named})
+        if isinstance(request, wire.Transact):
+            return await self._transact(opened, request)
         if isinstance(request, wire.GetExecution):
             wanted = request.execution
             found: Answer[ExecutionInfo] = await send_to(
@@ -214,6 +219,27 @@ class ClientRequests:
             opened, lambda reply: Edit(question, reply)
         )
         return partial(_when, edit, lambda said: {**_edited(said), **named})
+
+    async def _transact(self, opened: Opened, request: wire.Transact) -> Finish:
+        """Whoever begins a transaction is attached: for as long as it is there, that stays open."""
+        kind, key, again_since = request.kind, request.key, request.again_since
+        if kind == "begin":
+            await self.join(opened)
+        done: Answer[None] = await send_to(
+            opened, lambda reply: Transact(kind, key, reply, again_since)
+        )
+
+        async def finish() -> Fields:
+            try:
+                await done.wait()
+            except (PyreplError, Gone):
+                self.leave(opened.session)
+                raise
+            if kind == "begin":
+                self.attach(opened, opened.journal.last_seq)
+            return {"type": TRANSACTION_ANSWERS[kind], "session": opened.session}
+
+        return finish
 
     # --- the connection itself ------------------------------------------------------------------
 

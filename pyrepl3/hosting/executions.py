@@ -27,6 +27,8 @@ class Record:
     digest: bytes
     since: int
     """The event before its first one."""
+    transaction: int | None = None
+    """The number of the transaction that it was sent in."""
     started: bool = False
     last_seq: int | None = None
     """The number of its terminal event, once there is one."""
@@ -74,9 +76,9 @@ class Executions:
         """That execution, if it is remembered."""
         return self._under_way.get(execution) or self._ended.get(execution)
 
-    def accept(self, request: Execute, *, since: int) -> Record:
-        """A new execution; its events will come behind ``since``."""
-        record = Record(request.execution, digest_of(request), since)
+    def accept(self, request: Execute, *, since: int, transaction: int | None = None) -> Record:
+        """A new execution, in that transaction; its events will come behind ``since``."""
+        record = Record(request.execution, digest_of(request), since, transaction)
         self._under_way[record.execution] = record
         return record
 
@@ -117,6 +119,7 @@ def digest_of(request: Execute) -> bytes:
         request.code,
         request.timeout_s,
         request.transaction_policy,
+        request.guard,
         request.filename,
         request.silent,
     )

@@ -214,6 +214,8 @@ class Host:
                     env=request.env,
                     limits=limits,
                     acquire_timeout_s=request.acquire_timeout_s,
+                    transaction_policy=request.transaction_policy,
+                    guard=request.guard,
                 )
             )
         return HostedSession(
@@ -224,6 +226,7 @@ class Host:
             limits=limits,
             journal=journals.open(),
             idle_timeout_s=request.idle_timeout_s or self.config.hosting.idle_timeout_s,
+            transaction_idle_s=self.config.hosting.transaction_idle_s,
             directory=self._directory(request),
             observers=self.observers,
         )

@@ -21,6 +21,7 @@ from pyrepl3.errors import PyreplError
 from pyrepl3.events import Error, Event, InputRequested, Result, Started
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.executions import Executions, Record
+from pyrepl3.hosting.hosted_transactions import HostedTransactions
 from pyrepl3.hosting.hosting_messages import (
     Accepted,
     Amend,
@@ -37,6 +38,7 @@ from pyrepl3.hosting.hosting_messages import (
     SessionInfo,
     Standing,
     Submit,
+    Transact,
 )
 from pyrepl3.hosting.inputs import Inputs
 from pyrepl3.hosting.journal_channel import JournalChannel
@@ -63,6 +65,7 @@ class HostedSession:
     limits: Limits
     journal: Journal
     idle_timeout_s: float
+    transaction_idle_s: float
     directory: str
     """The one that it was started in."""
     observers: Observers
@@ -75,6 +78,7 @@ class HostedSession:
     cause: str = attrs.field(default="", init=False)
     """Why its process ended, if it did by itself."""
     _executions: Executions = attrs.field(factory=Executions, init=False)
+    _transactions: HostedTransactions = attrs.field(init=False)
     _inputs: Inputs = attrs.field(factory=Inputs, init=False)
     _channels: dict[str, JournalChannel] = attrs.field(factory=dict, init=False)
     """Of the executions that may still tell something, in the order in which they were accepted."""
@@ -86,11 +90,16 @@ class HostedSession:
     _last_used_at: float = attrs.field(factory=time.time, init=False)
     _closers: list[Reply[None]] = attrs.field(factory=list, init=False)
     _alarm: Alarm = attrs.field(init=False)
+    _transaction_alarm: Alarm = attrs.field(init=False)
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.address, self.inbox = open_mailbox(HOSTED_MAILBOX)
         self._alarm = Alarm(self._expire)
+        self._transaction_alarm = Alarm(self._undo_abandoned)
+        self._transactions = HostedTransactions(
+            self.session, lambda: self.journal.last_seq, self._rolled_back, self._rest
+        )
 
     async def run(self, work: trio.Nursery) -> None:
         """Serve until it is closed, has expired, or its process has ended.
@@ -101,6 +110,7 @@ class HostedSession:
         with self._scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._alarm.run)
+                nursery.start_soon(self._transaction_alarm.run)
                 nursery.start_soon(self._watch)
                 self._rest()
                 async for message in self.inbox:
@@ -136,6 +146,8 @@ class HostedSession:
             work.start_soon(self._respond, message)
         elif isinstance(message, InterruptHosted):
             work.start_soon(self._interrupt, message)
+        elif isinstance(message, Transact):
+            await self._transactions.ask(message, is_draining=self._is_drained)
         elif isinstance(message, Edit):
             work.start_soon(self._edit, message)
         elif isinstance(message, Attached):
@@ -190,7 +202,11 @@ class HostedSession:
         self, request: wire.Execute, observed: ObservedExecution | None
     ) -> JournalChannel:
         """Have it run. Raises what it is refused with."""
-        record = self._executions.accept(request, since=self.journal.last_seq)
+        record = self._executions.accept(
+            request,
+            since=self.journal.last_seq,
+            transaction=self.session.transactions.current,
+        )
         with bound(execution=record.execution):
             channel = JournalChannel(record, observed, self.journal, self._note, self._told)
         self._channels[record.execution] = channel
@@ -203,6 +219,8 @@ class HostedSession:
                 allow_input=request.allow_input,
                 filename=request.filename,
                 silent=request.silent,
+                transaction_policy=request.transaction_policy,
+                guard=request.guard,
                 traceparent=(
                     valid_traceparent(request.traceparent)
                     if observed is None
@@ -298,6 +316,15 @@ class HostedSession:
             except PyreplError as error:
                 reply.fail(error)
 
+    async def _undo_abandoned(self) -> None:
+        if self._is_transaction_abandoned:
+            await self._transactions.undo_abandoned()
+
+    @property
+    def _is_transaction_abandoned(self) -> bool:
+        """Whoever began it has gone, and nothing runs in it any more."""
+        return self._transactions.is_idle and not (len(self._executions) or self._attached)
+
     def _refuse(self, message: HostedMessage) -> None:
         """What a session that has ended says. Its journal still tells what was."""
         if isinstance(message, CloseHosted):
@@ -308,6 +335,8 @@ class HostedSession:
             self._find(message)
         elif isinstance(message, Submit):
             self._refuse_code(message)
+        elif isinstance(message, Transact):
+            self._transactions.refuse(message, self.standing)
         elif isinstance(message, Respond | InterruptHosted | Edit | Amend):
             message.reply.fail(refusals.session_over(self.standing))
         elif isinstance(message, Attached):
@@ -337,11 +366,18 @@ class HostedSession:
         elif isinstance(event, InputRequested):
             self._inputs.ask(event)
         elif isinstance(event, Result | Error):
+            if event.state == "rolled_back":
+                self.session.transactions.rolled_back(record.transaction)
             self._executions.end(record, seq=seq)
             self._executions.forget_before(self.journal.oldest_seq)
             self._inputs.execution_ended(record.execution)
             self._rest()
             self._close_if_drained()
+
+    def _rolled_back(self, cause: str) -> None:
+        """By a request, or because nobody was left to make one."""
+        if not self.is_over and not self.journal.is_closed:
+            self._append({"type": "session_rolled_back", "cause": cause})
 
     def _told(self, record: Record) -> None:
         """Nothing more comes of that execution."""
@@ -414,7 +450,10 @@ class HostedSession:
         """It was used: the time until it is idle for too long begins anew."""
         self._last_used_at = time.time()
         busy = len(self._executions) or self._attached
-        self._alarm.set(math.inf if busy else trio.current_time() + self.idle_timeout_s)
+        now = trio.current_time()
+        self._alarm.set(math.inf if busy else now + self.idle_timeout_s)
+        is_left = self._is_transaction_abandoned
+        self._transaction_alarm.set(now + self.transaction_idle_s if is_left else math.inf)
 
     async def _expire(self) -> None:
         if not len(self._executions) and not self._attached:
@@ -438,6 +477,7 @@ class HostedSession:
             running=under_way[0].execution if under_way else None,
             queued=max(0, len(under_way) - 1),
             attached=self._attached,
+            in_transaction=self.session.transactions.is_open,
             oldest_seq=self.journal.oldest_seq,
             last_seq=self.journal.last_seq,
             metadata=self.request.metadata,

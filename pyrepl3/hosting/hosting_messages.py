@@ -15,6 +15,7 @@ from actors import Address, Reply
 from pyrepl3.client.editing import Completeness, Completion, Inspection
 from pyrepl3.events import InterruptOutcome
 from pyrepl3.journal.journal import Journal
+from pyrepl3.messages import TransactionKind
 from pyrepl3.wire import client_requests as wire
 
 Standing = Literal["open", "closed", "died", "expired"]
@@ -37,6 +38,8 @@ class SessionInfo:
     queued: int
     attached: int
     """Connections that its events go to."""
+    in_transaction: bool
+    """Whether a transaction is open, as far as the session's process has told."""
     oldest_seq: int
     last_seq: int
     metadata: Mapping[str, Any]
@@ -123,6 +126,21 @@ class InterruptHosted:
 
 
 @attrs.frozen
+class Transact:
+    """Begin a transaction, commit it or roll it back, once for each ``key``: who sends it again
+    is answered with what it came to.
+
+    Raises TransactionActive, NoTransaction, SnapshotUnavailable, SessionLost, IdConflict, and
+    NoTransaction where its ``again_since`` says that it may have been heard and been forgotten.
+    """
+
+    kind: TransactionKind
+    key: str | None
+    reply: Reply[None]
+    again_since: int | None = None
+
+
+@attrs.frozen
 class Edit:
     """A question of an editor."""
 
@@ -178,6 +196,7 @@ HostedMessage = (
     Submit
     | Respond
     | InterruptHosted
+    | Transact
     | Edit
     | Attached
     | Detached

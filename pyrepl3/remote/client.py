@@ -17,7 +17,13 @@ import anyio
 import attrs
 from anyio.abc import TaskGroup
 
-from pyrepl3.config import DEFAULT_TEMPLATE, Limits, check_timeout
+from pyrepl3.config import (
+    DEFAULT_TEMPLATE,
+    Limits,
+    TransactionPolicy,
+    check_protection,
+    check_timeout,
+)
 from pyrepl3.errors import PyreplError
 from pyrepl3.remote.addresses import find_address, find_token
 from pyrepl3.remote.inbox import Inbox
@@ -109,10 +115,13 @@ class Client:
         acquire_timeout_s: float | None = None,
         idle_timeout_s: float | None = None,
         on_disconnect: Literal["continue", "interrupt"] = "continue",
+        transaction_policy: TransactionPolicy | None = None,
+        guard: bool | None = None,
     ) -> AsyncGenerator[RemoteSession]:
         """A new session for the length of the block; it is closed afterwards.
 
-        Raises PoolExhausted, PoolDegraded, WorkerSpawnFailed, RateLimited, ConfigInvalid.
+        ``transaction_policy`` and ``guard`` are its executions', where they name none; None: its
+        template's. Raises PoolExhausted, PoolDegraded, WorkerSpawnFailed, RateLimited, ConfigInvalid.
         """
         wishes = _wishes(
             template,
@@ -122,6 +131,8 @@ class Client:
             acquire_timeout_s=acquire_timeout_s,
             idle_timeout_s=idle_timeout_s,
             on_disconnect=on_disconnect,
+            transaction_policy=transaction_policy,
+            guard=guard,
         )
         async with self._opened(wishes, name, is_closed=True) as session:
             yield session
@@ -138,6 +149,8 @@ class Client:
         acquire_timeout_s: float | None = None,
         idle_timeout_s: float | None = None,
         on_disconnect: Literal["continue", "interrupt"] = "continue",
+        transaction_policy: TransactionPolicy | None = None,
+        guard: bool | None = None,
     ) -> AsyncGenerator[RemoteSession]:
         """As `session`, but it goes on on the service afterwards: `attach` finds it again."""
         wishes = _wishes(
@@ -148,6 +161,8 @@ class Client:
             acquire_timeout_s=acquire_timeout_s,
             idle_timeout_s=idle_timeout_s,
             on_disconnect=on_disconnect,
+            transaction_policy=transaction_policy,
+            guard=guard,
         )
         async with self._opened(wishes, name, is_closed=False) as session:
             yield session
@@ -272,16 +287,21 @@ def _wishes(
     acquire_timeout_s: float | None,
     idle_timeout_s: float | None,
     on_disconnect: Literal["continue", "interrupt"],
+    transaction_policy: TransactionPolicy | None,
+    guard: bool | None,
 ) -> dict[str, Any]:
     """The fields of an `open_session`. Raises ConfigInvalid."""
     check_timeout("acquire_timeout_s", acquire_timeout_s)
     check_timeout("idle_timeout_s", idle_timeout_s)
+    check_protection(transaction_policy, guard)
     wishes: dict[str, Any] = {
         "template": template,
         "env": dict(env or {}),
         "on_disconnect": on_disconnect,
         "acquire_timeout_s": finite(acquire_timeout_s),
         "idle_timeout_s": finite(idle_timeout_s),
+        "transaction_policy": transaction_policy,
+        "guard": guard,
     }
     if cwd is not None:
         wishes["cwd"] = os.fspath(cwd)

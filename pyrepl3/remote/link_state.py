@@ -3,7 +3,8 @@
 Pure: messages in, what they mean out. Decides what is sent again on a new connection: everything
 that was not answered, in such words that it comes to the same when it comes twice. An execution
 has its id, and is sent with the last event that was known when it was first sent, so that a
-service that has forgotten what came since does not run it again. A session that was opened has a
+service that has forgotten what came since does not run it again; so is what begins and ends a
+transaction, by a key. A session that was opened has a
 name of its own, so that a second request for it finds it. An interrupt of whatever runs becomes
 one of what ran then.
 """
@@ -60,6 +61,7 @@ class Resumption:
 
 FOLLOWS = ("session_opened", "attached")
 """Answers behind which a session's events come."""
+TRANSACTION_KINDS = ("begin", "commit", "rollback")
 LAST = ("session_died", "session_closed")
 """Events that are a session's last."""
 
@@ -177,6 +179,9 @@ class LinkState:
         message = asked.message
         if asked.kind == "execute":
             message["again_since"] = asked.since
+        elif asked.kind in TRANSACTION_KINDS:
+            message["again_since"] = asked.since
+            return message.get("key") is not None
         elif asked.kind == "input_response":
             message["again"] = True
         elif asked.kind == "interrupt" and message.get("execution") is None:

@@ -9,7 +9,7 @@ import itertools
 import math
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import anyio
@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup
 from pyrepl3.client.editing import Completeness, Completion, Inspection, at_cursor
 from pyrepl3.client.execution import Execution
 from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
-from pyrepl3.config import check_timeout
+from pyrepl3.config import TransactionPolicy, check_protection, check_timeout
 from pyrepl3.errors import (
     Code,
     ExecutionNotFound,
@@ -35,6 +35,7 @@ from pyrepl3.remote.inbox import Inbox
 from pyrepl3.remote.link import Link
 from pyrepl3.remote.link_state import LAST, Message
 from pyrepl3.remote.told_errors import NOT_KNOWN_ANY_MORE, as_error
+from pyrepl3.remote.transactions import RemoteTransactions, TransactionKind
 from pyrepl3.telemetry.traceparent import current_traceparent
 from pyrepl3.wire.client_events import from_map
 
@@ -86,6 +87,12 @@ class RemoteSession:
         self._end: PyreplError | None = None
         self._has_ended = anyio.Event()
         self._on_event = on_event
+        self._transactions = RemoteTransactions(
+            ask=self._transact,
+            post=lambda kind, key: link.post(kind, {"session": self.id, "key": key}),
+            is_reachable=lambda: link.is_connected or self._end is not None,
+            prefix=prefix,
+        )
 
     def __repr__(self) -> str:
         return f"<pyrepl3.RemoteSession {self.id} template={self.template!r}>"
@@ -102,6 +109,8 @@ class RemoteSession:
         on_display: OnDisplay | None = None,
         filename: str | None = None,
         silent: bool = False,
+        transaction_policy: TransactionPolicy | None = None,
+        guard: bool | None = None,
     ) -> Execution:
         """Run code and wait for its end; what came of it, good or bad, is the `Execution`.
 
@@ -116,6 +125,8 @@ class RemoteSession:
             allow_input=on_input is not None,
             filename=filename,
             silent=silent,
+            transaction_policy=transaction_policy,
+            guard=guard,
         ) as events:
             execution: Execution | None = None
             async for event in events:
@@ -135,6 +146,8 @@ class RemoteSession:
         allow_input: bool = True,
         filename: str | None = None,
         silent: bool = False,
+        transaction_policy: TransactionPolicy | None = None,
+        guard: bool | None = None,
     ) -> AsyncGenerator[EventStream]:
         """Run code and follow its events: `Started` first, one `Result` or `Error` last.
 
@@ -142,6 +155,7 @@ class RemoteSession:
         those of a request that is not taken come on entry.
         """
         check_timeout("timeout_s", timeout_s)
+        check_protection(transaction_policy, guard)
         if not isinstance(code, str):
             raise TypeError(f"code is a str, not a {type(code).__name__}")
         id = f"{self._prefix}.{next(self._numbers)}"
@@ -152,6 +166,8 @@ class RemoteSession:
             "allow_input": allow_input,
             "filename": None if filename is None else os.fsdecode(filename),
             "silent": bool(silent),
+            "transaction_policy": transaction_policy,
+            "guard": guard,
         }
         traceparent = current_traceparent()
         if traceparent is not None:
@@ -181,6 +197,40 @@ class RemoteSession:
         fields = {"execution": execution, "grace_s": finite(grace_s)}
         told = await self._ask("interrupt", fields, timeout_s=math.inf)
         return InterruptOutcome(told["state"], told["by"])
+
+    # --- transactions -------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """From here on all that runs is one transaction, until `commit` or `rollback`.
+
+        A crash in it goes back to here as well; so does the service, some time after all clients
+        have left. When cancelled, none is left open. Raises TransactionActive,
+        SnapshotUnavailable, SessionLost.
+        """
+        await self._transactions.begin()
+
+    async def commit(self) -> None:
+        """What was run since `begin` stays. Raises NoTransaction, SessionLost."""
+        await self._transactions.end("commit")
+
+    async def rollback(self) -> None:
+        """What was run since `begin` is undone. Raises NoTransaction, SessionLost."""
+        await self._transactions.end("rollback")
+
+    def transaction(self) -> AbstractAsyncContextManager[None]:
+        """Begin, and commit at the end of the block; rolled back where the block raises.
+
+        Raises as `begin` and `commit` do.
+        """
+        return self._transactions.block()
+
+    async def leave_transaction(self) -> None:
+        """Roll it back, if it is still there, for who has nobody to tell. Bounded."""
+        await self._transactions.leave()
+
+    async def _transact(self, kind: TransactionKind, key: str) -> None:
+        """It waits for what runs, so its time is not a request's."""
+        await self._ask(kind, {"key": key}, timeout_s=math.inf, is_for_good=kind != "begin")
 
     # --- for editors --------------------------------------------------------------------------
 

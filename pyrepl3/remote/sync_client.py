@@ -54,6 +54,29 @@ class SyncSession:
         """Interrupt what runs: from another thread, as `run` waits."""
         return self._thread.wait(partial(self._session.interrupt, execution, grace_s=grace_s))
 
+    def begin(self) -> None:
+        """From here on all that runs is one transaction, until `commit` or `rollback`."""
+        self._thread.wait(self._session.begin)
+
+    def commit(self) -> None:
+        """What was run since `begin` stays."""
+        self._thread.wait(self._session.commit)
+
+    def rollback(self) -> None:
+        """What was run since `begin` is undone."""
+        self._thread.wait(self._session.rollback)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Begin, and commit at the end of the block; rolled back where the block raises."""
+        self.begin()
+        try:
+            yield
+        except BaseException:
+            self._thread.wait(self._session.leave_transaction)
+            raise
+        self.commit()
+
     def complete(self, code: str, cursor_pos: int | None = None) -> Completion:
         """What could stand at the cursor."""
         return self._thread.wait(partial(self._session.complete, code, cursor_pos))

@@ -8,11 +8,12 @@ older service; a type that is not known is an error.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import attrs
 import msgspec
 
+from pyrepl3.config import TransactionPolicy
 from pyrepl3.errors import UnknownType
 from pyrepl3.wire.client_codec import bad_message
 
@@ -63,7 +64,8 @@ class OpenSession(Request):
 
     ``name``: how people call it. ``idle_timeout_s``: it is closed when so long nothing ran and
     nobody was attached; None for the service's. ``on_disconnect``: what happens to its executions
-    when the last connection that is attached to it ends.
+    when the last connection that is attached to it ends. ``transaction_policy`` and ``guard`` are
+    its executions', where they name none; None: its template's.
     """
 
     template: Name = "python"
@@ -75,6 +77,8 @@ class OpenSession(Request):
     idle_timeout_s: Seconds | None = None
     acquire_timeout_s: Seconds | None = None
     on_disconnect: OnDisconnect = "continue"
+    transaction_policy: TransactionPolicy | None = None
+    guard: bool | None = None
     traceparent: str | None = None
     metadata: Metadata = attrs.field(factory=dict)
 
@@ -112,7 +116,8 @@ class CloseSession(OfSession):
 class Execute(OfSession):
     """Run code. Sent again under the same ``execution``, it is the same one: it runs once.
 
-    ``timeout_s``: its deadline from when it starts, None for the session's. ``traceparent``: the
+    ``timeout_s``: its deadline from when it starts, None for the session's; ``transaction_policy``:
+    what becomes of the variables; ``guard``: a crash is undone. ``traceparent``: the
     trace that it belongs to (W3C); what is none is ignored. ``again_since``: it may have been sent
     before, when that was the last event that its sender had; where it may have run since, and was
     forgotten, it does not run now.
@@ -121,7 +126,8 @@ class Execute(OfSession):
     execution: Name
     code: str
     timeout_s: Seconds | None = None
-    transaction_policy: Literal["commit_always"] = "commit_always"
+    transaction_policy: TransactionPolicy | None = None
+    guard: bool | None = None
     allow_input: bool = True
     filename: str | None = None
     silent: bool = False
@@ -147,6 +153,41 @@ class Interrupt(OfSession):
 
     execution: Name | None = None
     grace_s: Seconds | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Transact(OfSession):
+    """About the session's transaction. Sent again under the same ``key`` it is the same request: it
+    is carried out once, and answered as it was.
+
+    ``again_since``: as of an execution; where it may have been heard since, and was forgotten, it
+    is refused.
+    """
+
+    kind: ClassVar[Literal["begin", "commit", "rollback"]]
+    key: Name | None = None
+    again_since: Seq | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Begin(Transact):
+    """From here on all that runs is one transaction."""
+
+    kind = "begin"
+
+
+@attrs.frozen(kw_only=True)
+class Commit(Transact):
+    """What ran since its beginning stays."""
+
+    kind = "commit"
+
+
+@attrs.frozen(kw_only=True)
+class Rollback(Transact):
+    """What ran since its beginning is undone."""
+
+    kind = "rollback"
 
 
 @attrs.frozen(kw_only=True)
@@ -194,6 +235,9 @@ REQUESTS: Mapping[str, type[Request]] = {
     "execute": Execute,
     "input_response": InputResponse,
     "interrupt": Interrupt,
+    "begin": Begin,
+    "commit": Commit,
+    "rollback": Rollback,
     "get_execution": GetExecution,
     "complete": Complete,
     "inspect": Inspect,

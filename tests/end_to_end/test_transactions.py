@@ -394,12 +394,12 @@ async def test_within_a_transaction_a_sessions_policy_is_that_of_the_transaction
 ) -> None:
     async with supervisor.session("careful") as session:
         async with session.transaction():
-            assert session.in_transaction
+            assert session.transactions.is_open
             assert (await session.run("kept = 1; 1 / 0")).state == "kept"
         assert (await session.run("kept = 2; 1 / 0")).state == "rolled_back"
         await session.begin()
         assert (await session.run(f"kept = 3\n{EXIT}")).state == "rolled_back"
-        assert not session.in_transaction
+        assert not session.transactions.is_open
         assert (await session.run("kept = 4; 1 / 0")).state == "rolled_back"
 
         assert await value(session, "kept") == 1
@@ -429,6 +429,6 @@ async def test_a_beginning_that_is_cancelled_leaves_no_transaction_open(
         with trio.move_on_after(0.01):
             await session.begin()
 
-    assert not session.in_transaction
+    assert not session.transactions.is_open
     with pytest.raises(pyrepl3.NoTransaction):
         await session.commit()

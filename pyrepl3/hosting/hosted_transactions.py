@@ -1,0 +1,89 @@
+"""A hosted session's transactions: what is asked is passed on in order, what is answered is noted.
+
+Owns the way from a request to the leased session and back to all who wait for it. Must not know
+which requests are the same (`transactions.py`), nor when a transaction is abandoned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import attrs
+
+from actors import Gone, Outcome, reply_to
+from pyrepl3.client.session import Session
+from pyrepl3.errors import PyreplError
+from pyrepl3.hosting import refusals
+from pyrepl3.hosting.hosting_messages import Transact
+from pyrepl3.hosting.transactions import Requested, TransactionRequests
+
+REQUESTED, ABANDONED = "requested", "abandoned"
+"""Why a transaction was rolled back."""
+
+
+@attrs.define(eq=False)
+class HostedTransactions:
+    """Those of one session. ``rolled_back`` writes that into the journal, with its cause; ``rest``
+    is called whenever a request comes or is answered."""
+
+    session: Session
+    last_seq: Callable[[], int]
+    rolled_back: Callable[[str], None]
+    rest: Callable[[], None]
+    _requests: TransactionRequests = attrs.field(factory=TransactionRequests, init=False)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether one is open, and nobody waits for an answer about it."""
+        return self.session.transactions.is_open and not len(self._requests)
+
+    async def ask(self, message: Transact, *, is_draining: bool) -> None:
+        """Behind the executions that were sent before it."""
+        try:
+            requested = self._requests.find(message.kind, message.key, message.again_since)
+            if requested is None and is_draining and message.kind == "begin":
+                raise refusals.service_ending()
+        except PyreplError as error:
+            message.reply.fail(error)
+            return
+        if requested is not None:
+            requested.tell(message.reply)
+            return
+        requested = self._requests.accept(message.kind, message.key)
+        requested.tell(message.reply)
+        await self._carry_out(requested, REQUESTED)
+
+    async def undo_abandoned(self) -> None:
+        """Whoever began it has gone."""
+        await self._carry_out(self._requests.accept("rollback", None), ABANDONED)
+
+    def refuse(self, message: Transact, standing: str) -> None:
+        """What was answered is answered again, also by a session that has ended."""
+        try:
+            requested = self._requests.find(message.kind, message.key, message.again_since)
+        except PyreplError as error:
+            message.reply.fail(error)
+            return
+        if requested is None:
+            message.reply.fail(refusals.session_over(standing))
+        else:
+            requested.tell(message.reply)
+
+    async def _carry_out(self, requested: Requested, cause: str) -> None:
+        self.rest()
+        reply = reply_to(partial(self._answered, requested, cause))
+        await self.session.transactions.request(requested.kind, reply)
+
+    def _answered(self, requested: Requested, cause: str, outcome: Outcome[None]) -> None:
+        refusal: PyreplError | None = None
+        try:
+            outcome.unwrap()
+        except PyreplError as error:
+            refusal = error
+        except Gone:
+            refusal = refusals.session_over("gone")
+        if requested.kind == "rollback" and refusal is None:
+            self.rolled_back(cause)
+        self._requests.answered(requested, refusal, seq=self.last_seq())
+        self.rest()

@@ -1,0 +1,110 @@
+"""The transactions of one hosted session: each request is carried out once, however often it comes.
+
+Pure: decides what a request is to this session: new, or the same as before, by the key that its
+client gave it. Must not know trio, nor how anything is carried out.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import attrs
+
+from actors import Reply
+from pyrepl3.errors import IdConflict, NoTransaction, PyreplError
+from pyrepl3.messages import TransactionKind
+
+REMEMBERED = 1000
+"""Requests with a key and an answer: whoever lost its connection asks again within a few."""
+
+
+@attrs.define(eq=False)
+class Requested:
+    """One request, from when it came."""
+
+    kind: TransactionKind
+    key: str | None
+    replies: list[Reply[None]] = attrs.field(factory=list)
+    """Of all who wait for its answer."""
+    answered_at: int | None = None
+    """The last event of the session when it was answered."""
+    refusal: PyreplError | None = None
+
+    def tell(self, reply: Reply[None]) -> None:
+        """What it came to: now, or as soon as that is known."""
+        if self.answered_at is None:
+            self.replies.append(reply)
+        elif self.refusal is None:
+            reply.answer(None)
+        else:
+            reply.fail(self.refusal)
+
+
+@attrs.define(eq=False)
+class TransactionRequests:
+    """Those under way, and those with a key that were answered, for a while."""
+
+    _by_key: OrderedDict[str, Requested] = attrs.field(factory=OrderedDict)
+    """The longest known first."""
+    _under_way: int = 0
+    _forgotten_to: int = -1
+    """The last event of the session when one was answered that is not remembered any more."""
+
+    def find(
+        self, kind: TransactionKind, key: str | None, again_since: int | None
+    ) -> Requested | None:
+        """The request that this one is again; None: it is new.
+
+        Raises IdConflict when its key was used for one of another kind, NoTransaction when it may
+        have been carried out, and be forgotten.
+        """
+        known = None if key is None else self._by_key.get(key)
+        if known is not None and known.kind != kind:
+            raise _conflict(known)
+        if known is None and again_since is not None and again_since <= self._forgotten_to:
+            raise _forgotten(kind)
+        return known
+
+    def accept(self, kind: TransactionKind, key: str | None) -> Requested:
+        """A new one."""
+        requested = Requested(kind, key)
+        self._under_way += 1
+        if key is not None:
+            self._by_key[key] = requested
+        return requested
+
+    def answered(self, requested: Requested, refusal: PyreplError | None, *, seq: int) -> None:
+        """That is what it came to, and all who wait are told. ``seq`` is the session's last."""
+        requested.answered_at, requested.refusal = seq, refusal
+        self._under_way -= 1
+        replies, requested.replies = requested.replies, []
+        for reply in replies:
+            requested.tell(reply)
+        while len(self._by_key) > REMEMBERED:
+            oldest = next(iter(self._by_key.values()))
+            if oldest.answered_at is None:
+                return
+            assert oldest.key is not None
+            del self._by_key[oldest.key]
+            self._forgotten_to = max(self._forgotten_to, oldest.answered_at)
+
+    def __len__(self) -> int:
+        """How many are under way."""
+        return self._under_way
+
+
+def _conflict(known: Requested) -> PyreplError:
+    return IdConflict(
+        what=f"the key {known.key} is that of another request",
+        why=f"it was sent before, to {known.kind}",
+        how="Give each request a key of its own; the same one only to send the same again",
+        details={"key": known.key},
+    )
+
+
+def _forgotten(kind: TransactionKind) -> PyreplError:
+    return NoTransaction(
+        what=f"it is not known what came of this {kind}",
+        why="it was sent before, and what came since then is forgotten in part",
+        how="Look at the session's in_transaction, and at its variables",
+    )
