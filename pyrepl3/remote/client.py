@@ -121,7 +121,8 @@ class Client:
         """A new session for the length of the block; it is closed afterwards.
 
         ``transaction_policy`` and ``guard`` are its executions', where they name none; None: its
-        template's. Raises PoolExhausted, PoolDegraded, WorkerSpawnFailed, RateLimited, ConfigInvalid.
+        template's. Raises PoolExhausted, PoolDegraded, WorkerSpawnFailed, RateLimited,
+        ConfigInvalid.
         """
         wishes = _wishes(
             template,

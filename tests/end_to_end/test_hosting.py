@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import attrs
 import pytest
 import trio
+import trio.testing
 
 import pyrepl3
 from actors import Address, Reply, ask
@@ -21,10 +22,12 @@ from pyrepl3.errors import (
     ConfigInvalid,
     ExecutionNotFound,
     IdConflict,
+    NoTransaction,
     PoolExhausted,
     QueueFull,
     SessionLost,
     SessionNotFound,
+    TransactionActive,
 )
 from pyrepl3.hosting.host import Host
 from pyrepl3.hosting.hosting_messages import (
@@ -45,6 +48,7 @@ from pyrepl3.hosting.hosting_messages import (
     Respond,
     SessionInfo,
     Submit,
+    Transact,
 )
 from pyrepl3.journal.journal_state import Entry
 from pyrepl3.journal.journal_store import JournalStore
@@ -80,6 +84,13 @@ async def submit(opened: Opened, code: str, execution: str = "e1", **fields: Any
 
 async def interrupt(opened: Opened, execution: str | None = None) -> tuple[str | None, Any]:
     return await ask(opened.address, lambda reply: InterruptHosted(execution, None, reply))
+
+
+async def transact(opened: Opened, kind: Any, key: str | None = None) -> None:
+    def message(reply: Reply[None]) -> Transact:
+        return Transact(kind, key, reply)
+
+    await ask(opened.address, message)
 
 
 async def close(opened: Opened) -> None:
@@ -134,7 +145,7 @@ async def all_of(opened: Opened) -> list[dict[str, Any]]:
 async def desk() -> AsyncIterator[Desk]:
     config = pyrepl3.Config(
         pool=pyrepl3.PoolConfig(min_idle=1, max_sessions=2, acquire_timeout_s=1.0),
-        hosting=pyrepl3.HostingConfig(max_ended=2),
+        hosting=pyrepl3.HostingConfig(max_ended=2, transaction_idle_s=0.2),
     )
     async with pyrepl3.open_supervisor(config) as supervisor, trio.open_nursery() as nursery:
         host = Host(config, supervisor.session)
@@ -272,6 +283,106 @@ async def test_an_editors_questions_are_answered(desk: Desk) -> None:
     completion = await ask(opened.address, lambda reply: Edit(request, reply))
 
     assert "import" in completion.matches
+
+
+# --- transactions -------------------------------------------------------------------------------
+
+EXIT = "import os; os._exit(3)"
+
+
+@pytest.fixture
+async def attached(desk: Desk) -> Opened:
+    """A session that somebody is attached to, and that has a variable."""
+    opened = await desk.open()
+    await opened.address.send(Attached())
+    await submit(opened, "x = 1", "e0")
+    await outcome(opened, "e0")
+    return opened
+
+
+async def test_a_policy_and_a_guard_are_passed_on_and_a_result_tells_the_state(
+    attached: Opened,
+) -> None:
+    await submit(attached, "x = 2; x", "e1", transaction_policy="rollback_always")
+    await submit(attached, EXIT, "e2", guard=True)
+    await submit(attached, "x", "e3")
+    ends = [await outcome(attached, name) for name in ("e1", "e2", "e3")]
+
+    assert [end["state"] for end in ends] == ["rolled_back", "rolled_back", "kept"]
+    assert (ends[0]["value"], ends[2]["value"]) == (2, 1)
+
+
+async def test_a_transaction_is_in_order_with_executions_and_its_end_is_told(
+    attached: Opened,
+) -> None:
+    """All is sent before anything of it has ended."""
+    async with trio.open_nursery() as nursery:
+        await submit(attached, "import time; time.sleep(0.1); x = 2", "e1")
+        nursery.start_soon(transact, attached, "begin")
+        await trio.testing.wait_all_tasks_blocked()
+        await submit(attached, "x = 3", "e2")
+        nursery.start_soon(transact, attached, "rollback")
+        await trio.testing.wait_all_tasks_blocked()
+        await submit(attached, "x", "e3")
+
+    assert (await outcome(attached, "e3"))["value"] == 2
+    assert (await first(attached, "session_rolled_back"))["cause"] == "requested"
+    assert not (await info(attached)).in_transaction
+
+
+async def test_what_comes_again_under_its_key_is_answered_as_it_was(attached: Opened) -> None:
+    for _ in range(2):
+        await transact(attached, "begin", "k1")
+    assert (await info(attached)).in_transaction
+    with pytest.raises(TransactionActive):
+        await transact(attached, "begin", "k2")
+    for _ in range(2):
+        await transact(attached, "commit", "k3")
+    await transact(attached, "begin", "k4")
+    with pytest.raises(TransactionActive):  # as it was, though it could be otherwise by now
+        await transact(attached, "begin", "k2")
+    with pytest.raises(IdConflict):
+        await transact(attached, "rollback", "k3")
+    await close(attached)
+
+    await transact(attached, "commit", "k3")
+    with pytest.raises(SessionLost):
+        await transact(attached, "commit", "k5")
+
+
+async def test_a_crash_ends_a_transaction(attached: Opened) -> None:
+    await transact(attached, "begin")
+    await submit(attached, EXIT)
+
+    assert (await outcome(attached))["state"] == "rolled_back"
+    assert not (await info(attached)).in_transaction
+    with pytest.raises(NoTransaction):
+        await transact(attached, "commit")
+
+
+async def test_a_transaction_whose_clients_have_gone_is_rolled_back(attached: Opened) -> None:
+    await transact(attached, "begin")
+    await submit(attached, "x = 2", "e1")
+    await outcome(attached, "e1")
+    await trio.sleep(0.4)  # somebody is there
+    assert (await info(attached)).in_transaction
+    await attached.address.send(Detached())
+    told = await first(attached, "session_rolled_back")
+    await submit(attached, "x", "e2")
+
+    assert told["cause"] == "abandoned"
+    assert (await outcome(attached, "e2"))["value"] == 1
+
+
+async def test_a_transaction_is_not_rolled_back_under_what_runs_in_it(desk: Desk) -> None:
+    opened = await desk.open()
+    await transact(opened, "begin")
+    await submit(opened, "import time; time.sleep(0.5); x = 2")
+    await outcome(opened)
+    await transact(opened, "commit")
+    await submit(opened, "x", "e2")
+
+    assert (await outcome(opened, "e2"))["value"] == 2
 
 
 # --- its end ------------------------------------------------------------------------------------

@@ -219,3 +219,87 @@ async def test_what_is_no_service_of_ours_is_told_as_such() -> None:
             async with pyrepl3.Client(f"http://127.0.0.1:{port}", TOKEN):
                 pytest.fail("it is one")
         nursery.cancel_scope.cancel()
+
+
+# --- transactions ---------------------------------------------------------------------------------
+
+
+async def fail_in_a_transaction(session: pyrepl3.RemoteSession) -> None:
+    async with session.transaction():
+        await session.run("x = 4")
+        raise KeyError
+
+
+@both_loops
+async def test_transactions_are_as_those_of_ones_own_session(
+    run_in: Callable[..., Awaitable[None]], served: Served
+) -> None:
+    async def main() -> None:
+        async with (
+            pyrepl3.Client(served.url, TOKEN) as client,
+            client.session(transaction_policy="rollback_on_failure") as session,
+        ):
+            await session.run("x = 1")
+            assert (await session.run("x = 2; 1 / 0")).state == "rolled_back"
+            ended = await session.run("import os; os._exit(3)", guard=True)
+            assert ended.state == "rolled_back"
+            async with session.transaction():
+                assert (await session.run("x = 3; 1 / 0")).state == "kept"
+            with pytest.raises(KeyError):
+                await fail_in_a_transaction(session)
+            with anyio.move_on_after(0.3):
+                async with session.transaction():
+                    await session.run("x = 5")
+                    await session.run("while True: pass")
+            await session.begin()
+            with pytest.raises(pyrepl3.TransactionActive):
+                await session.begin()
+            await session.run("x = 6")
+            await session.rollback()
+            with pytest.raises(pyrepl3.NoTransaction):
+                await session.commit()
+            with pytest.raises(pyrepl3.ConfigInvalid):
+                await session.run("1", transaction_policy="never")  # type: ignore[arg-type]
+            assert (await session.run("x")).value == 3
+
+    await run_in(main)
+
+
+@both_loops
+async def test_a_beginning_that_is_cancelled_leaves_no_transaction(
+    run_in: Callable[..., Awaitable[None]], served: Served
+) -> None:
+    async def main() -> None:
+        async with pyrepl3.Client(served.url, TOKEN) as client, client.session() as session:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(session.run, "import time; time.sleep(0.3)")
+                await anyio.sleep(0.1)
+                with anyio.move_on_after(0.05):
+                    await session.begin()
+            with pytest.raises(pyrepl3.NoTransaction):
+                await session.commit()
+
+    await run_in(main)
+
+
+@both_loops
+async def test_transactions_are_carried_out_once_over_connections_that_are_cut(
+    run_in: Callable[..., Awaitable[None]], served: Served
+) -> None:
+    """Each counts one up, or is rolled back, whatever was heard twice."""
+    rounds = 12
+
+    async def main(url: str) -> None:
+        async with pyrepl3.Client(url, TOKEN) as client, client.session() as session:
+            await session.run("x = 0")
+            for number in range(rounds):
+                await session.begin()
+                await session.run("x += 1")
+                await (session.commit() if number % 3 else session.rollback())
+            assert (await session.run("x")).value == rounds - rounds // 3
+
+    random = Random(20261125)
+    async with cutting_proxy(served.port, lambda _: random.random() < 0.15) as proxy:
+        with trio.fail_after(4 * BOUND_S):
+            await run_in(partial(main, proxy.url))
+    assert proxy.cut > 2

@@ -229,3 +229,30 @@ async def test_several_threads_use_one_session(served: Served) -> None:
             return [each.value for each in executor.map(session.run, map(str, range(12)))]
 
     assert await trio.to_thread.run_sync(threads) == list(range(12))
+
+
+async def test_a_transaction_is_committed_or_rolled_back_with_its_block(served: Served) -> None:
+    said = await run_script(
+        served,
+        """
+with pyrepl3.SyncClient(url, token) as client, client.session() as session:
+    session.run("x = 1")
+    with session.transaction():
+        session.run("x = 2")
+    try:
+        with session.transaction():
+            session.run("x = 3")
+            raise KeyError
+    except KeyError:
+        print(session.run("x").value)
+    session.begin()
+    session.run("x = 4")
+    session.rollback()
+    try:
+        session.commit()
+    except pyrepl3.NoTransaction:
+        print(session.run("x").value)
+""",
+    )
+
+    assert said == b"2\n2\n"

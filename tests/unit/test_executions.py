@@ -41,6 +41,8 @@ def test_the_same_asked_by_another_request_is_the_same() -> None:
         {"timeout_s": 1.0},
         {"filename": "f"},
         {"silent": True},
+        {"transaction_policy": "rollback_always"},
+        {"guard": True},
     ],
 )
 @pytest.mark.parametrize("ended", [False, True])

@@ -289,3 +289,22 @@ def test_what_was_not_sent_at_all_is_not_kept() -> None:
 
     assert state.owed == []
     assert resumed(state) == []
+
+
+@pytest.mark.parametrize("kind", ["begin", "commit", "rollback"])
+def test_what_begins_or_ends_a_transaction_is_sent_again_under_its_key(kind: str) -> None:
+    state = LinkState()
+    opened(state)
+    state.take(event(1))
+    asked = sent(state, kind, session="s", key="k")
+    state.take(event(2))
+    _, again = resumed(state)
+
+    assert again == {**asked, "again_since": 1}
+
+
+def test_without_a_key_it_cannot_come_twice() -> None:
+    state = LinkState()
+    asked = sent(state, "commit", session="s")
+
+    assert state.reconnected().unanswerable == [asked["id"]]
