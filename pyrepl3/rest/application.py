@@ -23,6 +23,7 @@ from pyrepl3.rest import (
     one_shot_routes,
     service_routes,
     session_routes,
+    transaction_routes,
 )
 from pyrepl3.rest.call import Call, Service
 from pyrepl3.telemetry.notes import bound
@@ -106,6 +107,7 @@ def litestar_of(service: Service) -> Litestar:
         route_handlers=[
             *session_routes.ROUTES,
             *execution_routes.ROUTES,
+            *transaction_routes.ROUTES,
             *one_shot_routes.ROUTES,
             *file_routes.ROUTES,
         ],

@@ -13,6 +13,7 @@ import attrs
 import msgspec
 from msgspec import Meta
 
+from pyrepl3.config import TransactionPolicy
 from pyrepl3.wire.client_codec import bad_message
 from pyrepl3.wire.client_requests import (
     LimitsWish,
@@ -53,6 +54,10 @@ class SessionWish:
         OnDisconnect,
         Meta(description="What happens to its executions when its last client leaves."),
     ] = "continue"
+    transaction_policy: Annotated[
+        TransactionPolicy | None, Meta(description="Of executions that name none.")
+    ] = None
+    guard: Annotated[bool | None, Meta(description="Of executions that do not say.")] = None
     metadata: Metadata = attrs.field(factory=dict)
 
 
@@ -72,7 +77,13 @@ class ExecutionWish:
     timeout_s: Annotated[Seconds | None, Meta(description="Its deadline, from when it starts.")] = (
         None
     )
-    transaction_policy: Literal["commit_always"] = "commit_always"
+    transaction_policy: Annotated[
+        TransactionPolicy | None,
+        Meta(description="What becomes of the variables. Left out: as the session has it."),
+    ] = None
+    guard: Annotated[
+        bool | None, Meta(description="Whether a crash is undone, and the session goes on.")
+    ] = None
     allow_input: Annotated[
         bool, Meta(description="Whether `input()` waits for an answer, or fails at once.")
     ] = True
@@ -139,6 +150,7 @@ class Session:
     running: Annotated[str | None, Meta(description="The execution that runs.")]
     queued: int
     attached: int
+    in_transaction: bool
     oldest_seq: int
     last_seq: int
     metadata: dict[str, Any]
@@ -210,6 +222,14 @@ class Interrupted:
     execution: str | None
     by: Literal["signal", "kill", "nothing"]
     state: State
+
+
+@attrs.frozen(kw_only=True)
+class Transacted:
+    """Whether a transaction is open now."""
+
+    session: str
+    in_transaction: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -291,6 +311,7 @@ ANSWERS = (
     Outcome,
     Execution,
     Interrupted,
+    Transacted,
     InputTaken,
     StoredFile,
     Directory,
@@ -320,6 +341,7 @@ EXAMPLES: Mapping[type[Any], Mapping[str, Any]] = {
         "execution_count": 1,
         "duration_s": 0.0002,
         "usage": {"cpu_s": 0.0001, "max_rss_bytes": 14_000_000},
+        "state": "kept",
     },
     StoredFile: {
         "path": "data.csv",

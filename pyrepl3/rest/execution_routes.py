@@ -141,8 +141,11 @@ async def _standing(opened: Opened, execution: str) -> dict[str, Any]:
 
 def _id(key: str | None) -> str:
     """An execution's id: its client's, or one by chance. Raises BadMessage."""
-    if key is None:
-        return secrets.token_hex(ID_BYTES)
+    return secrets.token_hex(ID_BYTES) if key is None else checked_key(key)
+
+
+def checked_key(key: str) -> str:
+    """What is in `Idempotency-Key`, as an id. Raises BadMessage."""
     try:
         checked: str = msgspec.convert(key, wire.Name)
     except msgspec.ValidationError as error:

@@ -37,6 +37,16 @@ Key = Annotated[
         description="Its id: sent again under the same one, it runs once.",
     ),
 ]
+RequestKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        min_length=1,
+        max_length=NAME_CHARACTERS,
+        pattern=PRINTABLE,
+        description="Sent again under the same one, it is done once, and answered as it was.",
+    ),
+]
 
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "Idempotency-Key": {

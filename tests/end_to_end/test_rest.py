@@ -117,6 +117,46 @@ async def test_an_input_is_answered_and_only_once(rest: Rest) -> None:
     problem(none, 404, "EXECUTION_NOT_FOUND")
 
 
+async def test_a_transaction_is_begun_and_ended_once_under_its_key(rest: Rest) -> None:
+    session = await rest.open()
+    url = f"/v1/sessions/{session}"
+    await rest.run(session, "x = 1")
+    keyed = {"Idempotency-Key": "k1"}
+    begun = [await rest.http.post(f"{url}/begin", headers=keyed) for _ in range(2)]
+    described = (await rest.http.get(url)).json()
+    another = await rest.http.post(f"{url}/begin")
+    conflict = await rest.http.post(f"{url}/commit", headers=keyed)
+    await rest.run(session, "x = 2")
+    rolled_back = await rest.http.post(f"{url}/rollback")
+    none = await rest.http.post(f"{url}/commit")
+    bad = await rest.http.post(f"{url}/commit", headers={"Idempotency-Key": "a b"})
+
+    assert [each.json() for each in begun] == [{"session": session, "in_transaction": True}] * 2
+    assert described["in_transaction"] is True
+    problem(another, 409, "TRANSACTION_ACTIVE")
+    problem(conflict, 409, "ID_CONFLICT")
+    assert rolled_back.json() == {"session": session, "in_transaction": False}
+    problem(none, 409, "NO_TRANSACTION")
+    problem(bad, 400, "BAD_MESSAGE")
+    assert (await rest.run(session, "x"))["value"] == 1
+
+
+async def test_an_execution_has_a_policy_and_a_guard_or_those_of_its_session(rest: Rest) -> None:
+    session = await rest.open()
+    url = executions(session)
+    dry = {"code": "x = 1; x", "transaction_policy": "rollback_always"}
+    tried = (await rest.http.post(url, json=dry)).json()
+    crash = {"code": "import os; os._exit(3)", "guard": True}
+    survived = (await rest.http.post(url, json=crash)).json()
+    never = await rest.http.post(url, json={"code": "1", "transaction_policy": "never"})
+    guarded = (await rest.http.post("/v1/sessions", json={"guard": True})).json()["session"]
+
+    assert (tried["value"], tried["state"]) == (1, "rolled_back")
+    assert (survived["code"], survived["state"]) == ("WORKER_DIED", "rolled_back")
+    problem(never, 400, "BAD_MESSAGE")
+    assert (await rest.run(guarded, crash["code"]))["state"] == "rolled_back"
+
+
 async def test_an_interrupt_is_answered_with_what_came_of_it(rest: Rest) -> None:
     session = await rest.open()
     url = f"/v1/sessions/{session}/interrupt"
