@@ -46,6 +46,8 @@ def describe_interrupt(outcome: InterruptOutcome) -> str:
     """What an interrupt of a session came to, for a line about it."""
     if outcome.by == "nothing":
         return "nothing ran"
+    if outcome.state == "rolled_back":
+        return "interrupted; its variables are as they were before"
     if outcome.by == "kill":
         return "its process was ended; its variables are lost"
     return f"interrupted; its variables are {outcome.state}"

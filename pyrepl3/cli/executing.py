@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator
+from typing import Any
 
 import attrs
 import trio
@@ -19,7 +20,8 @@ from pyrepl3.cli.descriptors import STDOUT
 from pyrepl3.cli.endings import describe_death, is_death, status_of
 from pyrepl3.cli.scripts import PlainDisplays
 from pyrepl3.cli.statuses import INTERRUPTED
-from pyrepl3.cli.texts import MAY_GO_ON, NOT_STOPPED, OVER_DEADLINE
+from pyrepl3.cli.texts import MAY_GO_ON, NOT_STOPPED, OVER_DEADLINE, ROLLED_BACK
+from pyrepl3.config import TransactionPolicy
 from pyrepl3.errors import Code, ExecutionNotFound, ServiceUnreachable, SessionLost
 from pyrepl3.events import Error, Result
 from pyrepl3.remote.session import RemoteSession
@@ -28,12 +30,20 @@ HINT_S = 2.0
 """From a Ctrl-C that has not stopped the code to the hint what another one does."""
 
 
-async def execute(session: RemoteSession, code: str, connection: ConnectionNotes) -> int:
+async def execute(
+    session: RemoteSession,
+    code: str,
+    connection: ConnectionNotes,
+    *,
+    transaction_policy: TransactionPolicy | None = None,
+    guard: bool | None = None,
+) -> int:
     """As a cell: show what it prints, then its value if it has one; the exit status.
 
     Raises what it was refused with, SessionLost, ServiceUnreachable.
     """
-    return await _Executing(session, connection).run(code)
+    executing = _Executing(session, connection)
+    return await executing.run(code, transaction_policy=transaction_policy, guard=guard)
 
 
 @attrs.define(eq=False)
@@ -46,14 +56,14 @@ class _Executing:
     _was_taken: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Set once the service has the code."""
 
-    async def run(self, code: str) -> int:
+    async def run(self, code: str, **options: Any) -> int:
         """The exit status."""
         ending: Result | Error | None = None
         with trio.open_signal_receiver(signal.SIGINT) as numbers:
             async with open_body_nursery() as nursery:
                 with trio.CancelScope() as scope:
                     nursery.start_soon(self._hear, numbers, scope)
-                    async with self.session.stream(code) as events:
+                    async with self.session.stream(code, **options) as events:
                         self._execution = events.execution
                         self._was_taken.set()
                         ending = await Conversation(PlainDisplays()).follow(events)
@@ -95,7 +105,13 @@ def _show(ending: Result | Error) -> None:
     if isinstance(ending, Result):
         if ending.has_value and ending.repr:
             descriptors.say(ending.repr + "\n", STDOUT)
-        return
+    else:
+        _show_error(ending)
+    if ending.state == "rolled_back":
+        descriptors.say(ROLLED_BACK)
+
+
+def _show_error(ending: Error) -> None:
     traceback = "".join(ending.traceback)
     if traceback or not is_death(ending):
         descriptors.say(traceback or f"pyrepl3: {ending.name}: {ending.value}\n")

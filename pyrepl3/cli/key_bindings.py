@@ -50,8 +50,9 @@ def make_key_bindings(completeness: Callable[[str], Completeness]) -> KeyBinding
 
 
 def is_request(text: str) -> bool:
-    """Whether a line is one for the REPL rather than for Python (``?name``, ``name?``)."""
-    return text.lstrip().startswith("?") or text.rstrip().endswith("?")
+    """Whether a line is one for the REPL rather than for Python (``?name``, ``name?``,
+    ``%begin``)."""
+    return text.lstrip().startswith(("?", "%")) or text.rstrip().endswith("?")
 
 
 def _in_indent() -> bool:

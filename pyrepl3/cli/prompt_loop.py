@@ -23,11 +23,12 @@ from pyrepl3.cli.places import Followed, Place
 from pyrepl3.cli.prompt_signals import PromptSignals
 from pyrepl3.cli.signals import AnySession, caught_signals
 from pyrepl3.cli.surroundings import finish_code
-from pyrepl3.cli.texts import EMPTY_INTERRUPT, SESSION_LOST
+from pyrepl3.cli.texts import BEGUN, COMMITTED, EMPTY_INTERRUPT, ROLLED_BACK, SESSION_LOST
 from pyrepl3.errors import PyreplError, SessionLost
 from pyrepl3.events import Error, Result
 
 _INSPECTED = re.compile(r"\s*(?:\?{1,2}\s*([\w.]+)|([\w.]+)\s*\?{1,2})\s*")
+_TRANSACTION = re.compile(r"\s*%(begin|commit|rollback)\s*")
 _BARE_EXIT = re.compile(r"\s*(exit|quit)\s*")
 _WHOLE_NUMBER = re.compile(r"-?\d*|None|True|False")
 """Of a SystemExit what python does not print."""
@@ -127,6 +128,10 @@ class _PromptLoop:
         if inspected is not None:
             await self._inspect(session, inspected[1] or inspected[2])
             return None
+        asked = _TRANSACTION.fullmatch(line)
+        if asked is not None:
+            await self._transact(session, asked[1])
+            return None
         bare_exit = _BARE_EXIT.fullmatch(line)
         code = _CALL_QUITTER.format(bare_exit[1]) if bare_exit is not None else line
         self._pieces += 1
@@ -150,6 +155,18 @@ class _PromptLoop:
         await self.conversation.begin_line()
         return ending
 
+    async def _transact(self, session: AnySession, kind: str) -> None:
+        if kind == "begin":
+            await session.begin()
+            told = BEGUN
+        elif kind == "commit":
+            await session.commit()
+            told = COMMITTED
+        else:
+            await session.rollback()
+            told = ROLLED_BACK
+        await standard_output.write("stdout", told)
+
     async def _inspect(self, session: AnySession, name: str) -> None:
         inspection = await session.inspect(name)
         text = inspection.text if inspection.found else f"The session has no name {name!r}."
@@ -163,6 +180,8 @@ class _PromptLoop:
     async def _show_error(self, ending: Error) -> None:
         text = "".join(ending.traceback) or f"{ending.name}: {ending.value}\n"
         await standard_output.write("stderr", coloured_traceback(text))
+        if ending.state == "rolled_back":
+            descriptors.say(ROLLED_BACK)
 
     async def _leave(self, session: AnySession, ending: Error | None) -> int:
         """As python ends: threads, exit handlers, finalizers, whose output is seen. A session of a

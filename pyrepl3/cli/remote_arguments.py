@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from pyrepl3.cli.usage import UsageError, value_of, whole_number
+from pyrepl3.config import POLICIES, TransactionPolicy
 
 SESSION = (
     "pyrepl3 session create [--name NAME] | ls [--json] | info SESSION | attach SESSION | "
@@ -95,6 +96,8 @@ class Exec(Remote):
 
     session: str
     code: str | None
+    policy: TransactionPolicy | None = None
+    guard: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -144,8 +147,15 @@ _TEXTS = {
     "--name": "name",
     "--template": "template",
     "--session": "session_named",
+    "--policy": "policy",
 }
-_FLAGS = {"--json": "as_json", "--follow": "follow", "-f": "follow", "--open": "opens"}
+_FLAGS = {
+    "--json": "as_json",
+    "--follow": "follow",
+    "-f": "follow",
+    "--open": "opens",
+    "--guard": "guard",
+}
 _NUMBERS = {"--since": "since"}
 _KINDS: dict[str, type[Any]] = {
     "create": SessionCreate,
@@ -215,6 +225,8 @@ def parse_exec(words: Sequence[str]) -> Exec | ShowSessionHelp:
     options, names = _options(rest, Exec, "exec", EXEC)
     if options is None:
         return ShowSessionHelp()
+    if options.get("policy") not in (None, *POLICIES):
+        raise UsageError(f"--policy is one of {', '.join(POLICIES)}", EXEC)
     if code is None and names[1:] == ["-"]:
         names.pop()
     elif code is None:

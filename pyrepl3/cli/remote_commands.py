@@ -72,7 +72,13 @@ async def _do(client: Client, command: asked.RemoteCommand, connection: Connecti
             if code is None:
                 code = (await trio.to_thread.run_sync(from_standard_input, ("-",))).code
             async with client.attach(command.session) as session:
-                return await execute(session, code, connection)
+                return await execute(
+                    session,
+                    code,
+                    connection,
+                    transaction_policy=command.policy,
+                    guard=command.guard or None,
+                )
 
 
 async def _create(client: Client, command: asked.SessionCreate) -> int:

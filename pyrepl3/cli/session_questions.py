@@ -91,6 +91,10 @@ def _own_guess(code: str) -> Completeness:
     return Completeness("complete" if complete else "incomplete", "")
 
 
+REQUESTS = ("%begin", "%commit", "%rollback")
+"""What the prompt takes for itself."""
+
+
 class SessionCompleter(Completer):
     """Completes from what the session holds now."""
 
@@ -107,6 +111,12 @@ class SessionCompleter(Completer):
         self, document: Document, complete_event: CompleteEvent
     ) -> AsyncGenerator[Suggestion, None]:
         """Ask, and give what comes."""
+        word = document.text.lstrip()
+        if word.startswith("%"):
+            for match in REQUESTS:
+                if match.startswith(word):
+                    yield Suggestion(match, start_position=-len(word))
+            return
         if self.questions is None:
             return
         completion = await self.questions.complete(document.text, document.cursor_position)

@@ -32,6 +32,8 @@ Try:
 At the prompt:
   Enter       runs the code when it is complete; otherwise it begins the next line, indented
   Tab         completes from what the session holds now
+  %begin      from here on all is one transaction; %rollback undoes it, %commit keeps it, and a
+              crash goes back to its beginning
   ?name       shows signature and docstring (name? does, too)
   Ctrl-C      clears the line; while code runs: interrupts it and keeps the variables.
               Once more, where it does not stop: ends its session in 3 seconds
@@ -118,6 +120,10 @@ Usage:
 
   pyrepl3 exec SESSION -c CODE         run code in it: shows what is printed, then the value
   pyrepl3 exec SESSION - < FILE        run the standard input
+    --policy POLICY                    rollback_on_failure: undo it where it fails;
+                                       rollback_always: show what it does, and undo it;
+                                       commit_always; explicit (as the session's transaction ends)
+    --guard                            if the process dies, go on with the variables from before
 
   pyrepl3 cp FILE SESSION:PATH         copy a file into the directory that it was started in
   pyrepl3 cp SESSION:PATH FILE         and out of it; - is the standard input, or output. A file is
@@ -207,6 +213,9 @@ TRYING_AGAIN = "[the connection is lost; trying again. Ctrl-C leaves]\n"
 CONNECTED_AGAIN = "[connected again]\n"
 NOT_STOPPED = "[it has not stopped yet; Ctrl-C once more leaves]\n"
 MAY_GO_ON = "[left without a connection: what runs there may go on]\n"
+ROLLED_BACK = "[rolled back: the variables are as they were before]\n"
+BEGUN = "[a transaction is open: %commit keeps what runs from here on, %rollback undoes it]\n"
+COMMITTED = "[committed]\n"
 OVER_DEADLINE = "pyrepl3: it was interrupted at its deadline, which the session's limits set\n"
 NO_CONNECTION = "(no connection) "
 INTERRUPTED_LATER = """

@@ -100,6 +100,23 @@ def test_backspace_at_the_beginning_of_a_line_takes_the_line_break_alone(
     assert "\n'keptkept'" in terminal.enter("word")
 
 
+def test_a_transaction_is_begun_and_ended_at_the_prompt(terminal: Terminal) -> None:
+    terminal.enter("word = 'kept'")
+    assert "[a transaction is open" in terminal.enter("%begin")
+    terminal.enter("word = 'other'")
+    assert "do not nest" in terminal.enter("%begin")
+    assert "[rolled back: " in terminal.enter("%rollback")
+    assert "\n'keptkept'" in terminal.enter("word * 2")
+    assert "nothing to commit" in terminal.enter("%commit")
+    terminal.enter("%begin")
+    shown = terminal.enter("word = 'x'; import os; os._exit(3)")
+    assert "[rolled back: " in shown
+    assert "lost" not in shown
+    assert "\n'keptkept'" in terminal.enter("word * 2")
+    terminal.enter("%begin")
+    assert "[committed]" in terminal.enter("%commit")
+
+
 def test_an_error_is_shown_with_its_line(terminal: Terminal) -> None:
     shown = terminal.enter("1 / 0")
 

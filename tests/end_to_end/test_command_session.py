@@ -39,6 +39,23 @@ def say(variables: dict[str, str]) -> Say:
     return say
 
 
+def test_code_is_undone_as_its_policy_and_its_guard_say(say: Say) -> None:
+    say("session", "create", "--name", "mine")
+    say("exec", "mine", "-c", "x = 1")
+    dry = say("exec", "mine", "--policy", "rollback_always", "-c", "x = 2; x")
+    assert (dry.returncode, dry.stdout) == (0, b"2\n")
+    assert dry.stderr == b"[rolled back: the variables are as they were before]\n"
+    died = say("exec", "mine", "--guard", "-c", "import os; os._exit(3)")
+    assert died.returncode == 3
+    assert b"[rolled back: " in died.stderr
+    assert b"lost" not in died.stderr
+    never = say("exec", "mine", "--policy", "never", "-c", "1")
+    assert never.returncode == 2
+    assert b"rollback_on_failure" in never.stderr
+
+    assert say("exec", "mine", "-c", "x").stdout == b"1\n"
+
+
 def test_a_session_keeps_its_variables_between_commands(say: Say) -> None:
     assert say("session", "create", "--name", "mine").stdout == b"mine\n"
     assert say("exec", "mine", "-c", "x = 6").stdout == b""

@@ -50,6 +50,11 @@ from pyrepl3.cli.usage import UsageError
         ("session close s", SessionClose(session="s")),
         ("exec s -c 1+1", Exec(session="s", code="1+1")),
         ("exec s -", Exec(session="s", code=None)),
+        ("exec s -c 1 --guard", Exec(session="s", code="1", guard=True)),
+        (
+            "exec s -c 1 --policy rollback_always",
+            Exec(session="s", code="1", policy="rollback_always"),
+        ),
         ("exec s -c 1 --connect u", Exec(session="s", code="1", url="u")),
         ("exec -c -c s --token-file=t", Exec(session="s", code="-c", token_file="t")),
         ("exec s -c 1 --help", ShowSessionHelp()),

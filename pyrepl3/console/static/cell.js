@@ -12,6 +12,10 @@ const ENDINGS = {
   WORKER_DIED: "its process ended",
 };
 
+const STATES = {
+  rolled_back: "It is undone: the variables are as they were before.",
+};
+
 /** `actions` has respond(input, text), interrupt(execution) and edit(code). */
 export class Cell {
   node = element("article", { class: "cell" });
@@ -102,7 +106,7 @@ export class Cell {
   #gap({ bytes }) {
     this.#text = null;
     const told = `… ${bytes.toLocaleString()} bytes of output were left out: over the session's limit`;
-    this.#outputs.append(element("p", { class: "note" }, told));
+    this.#outputs.append(element("p", { class: "note" }, became));
   }
 
   #asked(event) {
@@ -138,7 +142,8 @@ export class Cell {
     this.#outputs.append(shown.node);
     if (event.details?.stack) this.#outputs.append(stackOf(event.details.stack));
     if (event.state !== "kept") {
-      this.#outputs.append(element("p", { class: "note" }, `The variables are ${event.state}.`));
+      const became = STATES[event.state] ?? `The variables are ${event.state}.`;
+      this.#outputs.append(element("p", { class: "note" }, told));
     }
     const code = event.code === null ? event.name : (ENDINGS[event.code] ?? event.code);
     this.#end([code, duration(event)].filter(Boolean).join(" · "), "failed");
