@@ -112,6 +112,13 @@ class _Executions:
             registry=registry,
         )
         self._ended = {outcome: ended.labels(outcome) for outcome in OUTCOMES}
+        undone = Counter(
+            "pyrepl3_executions_rolled_back",
+            "Executions that were undone, by what came of them.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._undone = {outcome: undone.labels(outcome) for outcome in OUTCOMES}
         self._run = Histogram(
             "pyrepl3_execution_duration_seconds",
             "How long executions ran.",
@@ -140,6 +147,8 @@ class _Executions:
         execution = happening.execution
         if execution.outcome is not None:
             self._ended[execution.outcome].inc()
+            if execution.is_rolled_back:
+                self._undone[execution.outcome].inc()
         if execution.output_bytes:
             self._output.inc(execution.output_bytes)
         run_s = execution.run_s

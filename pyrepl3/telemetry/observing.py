@@ -54,6 +54,8 @@ class ObservedExecution:
     ended_at: float | None = None
     output_bytes: int = 0
     outcome: Outcome | None = None
+    is_rolled_back: bool = False
+    """Whether what it did is undone."""
     code: str | None = None
     """What ended it, where that was not the code."""
     _notice: Callable[[Happening], None]
@@ -82,6 +84,7 @@ class ObservedExecution:
             self.started_at = trio.current_time()
             self._notice(ExecutionStarted(self))
         elif isinstance(event, Result | Error):
+            self.is_rolled_back = event.state == "rolled_back"
             self._end(outcome_of(event), None if isinstance(event, Result) else event.code)
 
     def refused(self, error: BaseException) -> None:

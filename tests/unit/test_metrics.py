@@ -81,6 +81,18 @@ def test_executions_are_counted_by_outcome(outcome: observing.Outcome) -> None:
     assert counted == {name: float(name == outcome) for name in OUTCOMES}
 
 
+def test_executions_that_were_undone_are_counted_by_outcome() -> None:
+    metrics = made()
+    for outcome, is_rolled_back in (("ok", True), ("died", True), ("error", False)):
+        fields = {"outcome": outcome, "is_rolled_back": is_rolled_back}
+        metrics.notice(ExecutionEnded(execution(**fields)))
+
+    counted = {
+        name: value(metrics, "pyrepl3_executions_rolled_back_total", name) for name in OUTCOMES
+    }
+    assert counted == {name: float(name in ("ok", "died")) for name in OUTCOMES}
+
+
 def test_times_and_output_of_an_execution_are_counted() -> None:
     metrics = made()
     ran = execution(started_at=1.5, ended_at=4.5, output_bytes=7, outcome="ok")
