@@ -1,4 +1,4 @@
-"""End-to-end tests: every example of the README, the guide and `examples/` does what it says."""
+"""End-to-end tests: every example of the documents and of `examples/` does what it says."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def test_a_block_of_the_readme_is_a_program_that_prints_what_it_says(
     assert [line for line in ended.stdout.splitlines() if line] == promised
 
 
-@pytest.mark.parametrize(("document", "code"), blocks_of("docs/guide.md"))
+@pytest.mark.parametrize(
+    ("document", "code"), [*blocks_of("docs/guide.md"), *blocks_of("docs/snapshots.md")]
+)
 async def test_a_block_of_the_guide_holds_what_it_asserts(document: str, code: str) -> None:
     """Each is the body of a coroutine with a session and its supervisor in scope."""
     names = {"pyrepl3": pyrepl3, "trio": trio}
