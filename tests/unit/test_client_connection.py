@@ -15,11 +15,13 @@ from trio_websocket import WebSocketConnection
 
 from actors import Address, Inbox, ask, open_mailbox
 from pyrepl3.client.session import Session
+from pyrepl3.client.transactions import Transactions
 from pyrepl3.config import Config, JournalConfig, Limits
 from pyrepl3.endpoint.access import Principal
 from pyrepl3.endpoint.client_connection import ClientConnection
 from pyrepl3.endpoint.outbox import never
 from pyrepl3.endpoint.web_socket import Closed
+from pyrepl3.errors import SessionLost
 from pyrepl3.hosting.hosted_session import HostedSession
 from pyrepl3.hosting.hosting_messages import (
     Attached,
@@ -30,7 +32,7 @@ from pyrepl3.hosting.hosting_messages import (
     Submit,
 )
 from pyrepl3.journal.journals import open_journals
-from pyrepl3.messages import EventChannel
+from pyrepl3.messages import EventChannel, Query
 from pyrepl3.telemetry.observing import Observers
 from pyrepl3.wire import client_requests as wire
 from pyrepl3.wire.client_codec import Format, decode_msgpack
@@ -42,6 +44,16 @@ class Worker:
 
     executions: dict[str, EventChannel] = attrs.field(factory=dict)
     abandoned: list[str] = attrs.field(factory=list)
+    transactions: Transactions = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.transactions = Transactions(self.take, self.lost)
+
+    async def take(self, query: Query) -> None:
+        raise AssertionError
+
+    def lost(self) -> SessionLost:
+        raise AssertionError
 
     async def send(self, execution: str, code: str, events: EventChannel, **options: Any) -> None:
         self.executions[execution] = events
@@ -149,6 +161,7 @@ async def a_world(**asked: Any) -> AsyncIterator[World]:
             limits=Limits(queued_executions=1),
             journal=journals.open(),
             idle_timeout_s=math.inf,
+            transaction_idle_s=math.inf,
             directory="/",
             observers=Observers(),
         )
