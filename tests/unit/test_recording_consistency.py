@@ -33,7 +33,8 @@ def opens(name: str) -> list[Line]:
 
 
 def execute(name: str, job: int, execution: str) -> Line:
-    return session(name, "Execute", job=job, execution=execution, reads=False, timed=False)
+    asked = {"reads": False, "timed": False, "protected": False}
+    return session(name, "Execute", job=job, execution=execution, **asked)
 
 
 def interrupt(name: str, reply: int) -> Line:
@@ -58,7 +59,7 @@ def test_what_agrees_is_accepted(tmp_path: Path) -> None:
         *opens("s1"),
         execute("s1", 1, "a"),
         interrupt("s1", 1),
-        session("s1", "Ended", job=1),
+        session("s1", "Ended", job=1, rolled_back=False, open=False),
         execute("s1", 2, "a"),
         session("s1", "Drop", job=2),
         execute("s1", 3, "a"),
