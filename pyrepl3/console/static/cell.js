@@ -106,7 +106,7 @@ export class Cell {
   #gap({ bytes }) {
     this.#text = null;
     const told = `… ${bytes.toLocaleString()} bytes of output were left out: over the session's limit`;
-    this.#outputs.append(element("p", { class: "note" }, became));
+    this.#outputs.append(element("p", { class: "note" }, told));
   }
 
   #asked(event) {
@@ -143,7 +143,7 @@ export class Cell {
     if (event.details?.stack) this.#outputs.append(stackOf(event.details.stack));
     if (event.state !== "kept") {
       const became = STATES[event.state] ?? `The variables are ${event.state}.`;
-      this.#outputs.append(element("p", { class: "note" }, told));
+      this.#outputs.append(element("p", { class: "note" }, became));
     }
     const code = event.code === null ? event.name : (ENDINGS[event.code] ?? event.code);
     this.#end([code, duration(event)].filter(Boolean).join(" · "), "failed");
