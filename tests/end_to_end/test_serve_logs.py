@@ -148,7 +148,7 @@ async def test_a_journal_that_fails_is_told_with_whose_it_is() -> None:
     told = [json.loads(line) for line in lines]
     assert told
     for each in told:
-        assert (each["session"], each["execution"], each["principal"]) == (session, "e1", "ada")
+        assert (each["session"], each["principal"]) == (session, "ada")
         assert each["event"].startswith("events of a session are forgotten, as the disk failed")
     assert OUTPUT not in "".join(lines)
 
