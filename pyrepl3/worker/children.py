@@ -17,6 +17,7 @@ from struct import Struct
 from time import monotonic, sleep
 from typing import Any
 
+from .interrupts import Interrupts
 from .streams import Output
 
 WAIT_AT_MOST_S = 0.05
@@ -39,12 +40,15 @@ def keep_order_with_children(output: Output) -> None:
         (os, "posix_spawn"),
         (os, "posix_spawnp"),
     ):
-        setattr(module, name, _wrapped(getattr(module, name), waiter))
+        setattr(module, name, _wrapped(getattr(module, name), waiter, output.interrupts))
 
 
-def _wrapped(function: Any, waiter: "_Waiter") -> Any:
+def _wrapped(function: Any, waiter: "_Waiter", interrupts: Interrupts) -> Any:
     def start_child(*arguments: Any, **options: Any) -> Any:
         waiter.before_child()
+        if interrupts.pending:
+            # It came while we waited, and user code may be about to wait for its child.
+            interrupts.deliver()
         return function(*arguments, **options)
 
     start_child.__name__ = start_child.__qualname__ = function.__name__

@@ -53,6 +53,20 @@ def test_an_interrupt_ends_a_wait(worker: Worker, code: str) -> None:
     interrupted(worker)
 
 
+@pytest.mark.parametrize("after_s", [0.002, 0.005, 0.01, 0.02, 0.03, 0.04])
+def test_an_interrupt_ends_the_start_of_a_child_that_waits_for_its_turn(
+    worker: Worker, after_s: float
+) -> None:
+    """It waits for a moment until what was printed before it is read, which it is not yet."""
+    worker.execute(
+        "import subprocess; print('go'); print('x' * 60_000); subprocess.run(['sleep', '60'])"
+    )
+    assert worker.receive()["data"] == b"go\n"
+    time.sleep(after_s)
+
+    interrupted(worker)
+
+
 @pytest.mark.parametrize("code", BUSY.values(), ids=BUSY)
 def test_an_interrupt_ends_a_busy_loop(worker: Worker, code: str) -> None:
     worker.execute(code)
