@@ -180,7 +180,7 @@ class Transactions:
 
 
 def transaction_refused(code: str, why: str) -> PyreplError:
-    """The error of a worker's `failed`; it knows three, whatever else it says."""
+    """The error of a worker's `failed`; it knows four, whatever else it says."""
     if code == TransactionActive.code:
         return TransactionActive(
             what="no transaction was begun",
