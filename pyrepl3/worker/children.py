@@ -18,6 +18,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from .interrupts import Interrupts
+from .snapshots import Snapshots
 from .streams import Output
 
 WAIT_AT_MOST_S = 0.05
@@ -30,10 +31,15 @@ _INT = Struct("i")
 _ZERO = bytes(_INT.size)
 
 
-def keep_order_with_children(output: Output) -> None:
+def keep_order_with_children(output: Output, snapshots: Snapshots) -> None:
     """From now on whatever starts a child waits for its turn. Once a process, before user code."""
     waiter = _Waiter(output)
-    os.register_at_fork(before=waiter.before_child)
+
+    def before_fork() -> None:
+        if not snapshots.is_forking:  # a snapshot prints nothing while its original lives
+            waiter.before_child()
+
+    os.register_at_fork(before=before_fork)
     for module, name in (
         (_posixsubprocess, "fork_exec"),
         (os, "system"),

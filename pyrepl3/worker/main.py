@@ -92,7 +92,7 @@ class Prepared:
         install_quitters()
         install_matplotlib_hook()
         self.interrupts.wrap_signal_module()
-        keep_order_with_children(self.output)
+        keep_order_with_children(self.output, self.snapshots)
         disown_children(
             output=self.output,
             link=self.link,

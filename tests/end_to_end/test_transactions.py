@@ -432,3 +432,12 @@ async def test_a_beginning_that_is_cancelled_leaves_no_transaction_open(
     assert not session.transactions.is_open
     with pytest.raises(pyrepl3.NoTransaction):
         await session.commit()
+
+
+async def test_a_snapshot_is_no_child_for_whose_output_each_line_has_to_wait(
+    session: pyrepl3.Session,
+) -> None:
+    await session.run("1", guard=True)
+    assert await value(session, "import sys; sys.stdout.before_line is None") is True
+    await session.run("import subprocess; subprocess.run(['true'])")
+    assert await value(session, "sys.stdout.before_line is None") is False
