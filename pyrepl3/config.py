@@ -257,7 +257,10 @@ def check_protection(policy: object, guard: object) -> None:
     """A caller's transaction policy and guard; None is the default. Raises ConfigInvalid."""
     if policy is not None and policy not in POLICIES:
         raise invalid(
-            "transaction_policy", policy, "there is no such policy", f"Choose of {POLICIES}"
+            "transaction_policy",
+            policy,
+            "there is no such policy",
+            f"Choose one of {', '.join(POLICIES)}",
         )
     if guard is not None and not isinstance(guard, bool):
         raise invalid("guard", guard, "it must be True or False", "Give one of these")

@@ -133,6 +133,11 @@ def one_of(*choices: str) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
     def validate(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if value not in choices:
             name = f"{type(instance).__name__}.{attribute.name}"
-            raise invalid(name, value, "there is no such choice", f"Choose of {choices}")
+            raise invalid(
+                name,
+                value,
+                "there is no such choice",
+                f"Choose one of {', '.join(map(str, choices))}",
+            )
 
     return validate
