@@ -235,7 +235,7 @@ class PoolState:
             if self.trace is not None:
                 self._note(PoolAction.TIME_OUT, waiter=waiter.waiter)
             record = self.templates[waiter.template]
-            error = refusals.exhausted(waiter, record, self.config)
+            error = refusals.exhausted(waiter, record, self.config, sessions=len(self.sessions))
             effects.append(Refuse(waiter.waiter, error))
         return effects + self._settle(now) if late else []
 

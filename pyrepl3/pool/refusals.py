@@ -14,16 +14,30 @@ from pyrepl3.pool.breaker import Breaker
 from pyrepl3.pool.pool_records import TemplateRecord, Waiter
 
 
-def exhausted(waiter: Waiter, record: TemplateRecord, config: PoolConfig) -> PyreplError:
-    """No session by the deadline: because all are taken, or because starts fail."""
+def exhausted(
+    waiter: Waiter, record: TemplateRecord, config: PoolConfig, *, sessions: int
+) -> PyreplError:
+    """No session by the deadline: because all are taken, none was ready so soon, or starts fail.
+
+    ``sessions`` is how many there are, in whichever phase.
+    """
     if record.breaker.last_error is not None:
         return spawn_failed(record.name, record.breaker.last_error)
-    waited_s = round(waiter.deadline - waiter.since, 3)
+    waited_s = max(0.0, round(waiter.deadline - waiter.since, 3))
+    what = f"no session of template {record.name!r} came free in {waited_s} s"
+    details = {"template": record.name, "max_sessions": config.max_sessions}
+    if sessions < config.max_sessions:
+        return PoolExhausted(
+            what=what,
+            why="none was idle, and to start one takes longer",
+            how="Wait longer for one, or raise PoolConfig.min_idle",
+            details=details,
+        )
     return PoolExhausted(
-        what=f"no session of template {record.name!r} came free in {waited_s} s",
+        what=what,
         why=f"all {config.max_sessions} sessions are in use, starting or stopping",
         how="Try again later, release sessions sooner, or raise PoolConfig.max_sessions",
-        details={"template": record.name, "max_sessions": config.max_sessions},
+        details=details,
     )
 
 

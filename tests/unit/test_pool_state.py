@@ -199,7 +199,20 @@ def test_a_waiter_is_refused_at_its_deadline_and_not_before() -> None:
     assert world.now == 2.0
     assert isinstance(first[3], PoolExhausted)
     assert "1.0 s" in first[3].what
+    assert "all 1 sessions are in use" in first[3].why
     assert world.state.statistics().timeouts == 2
+
+
+def test_who_would_not_wait_for_a_start_is_not_told_that_all_is_taken() -> None:
+    world = World(max_sessions=2)
+    world.acquire(1, timeout_s=-0.0)
+
+    error = refused(world.tick())[1]
+
+    assert isinstance(error, PoolExhausted)
+    assert error.what.endswith("in 0.0 s")
+    assert "none was idle" in error.why
+    assert "min_idle" in error.how
 
 
 def test_who_waits_in_vain_for_starts_that_fail_hears_why() -> None:

@@ -12,8 +12,10 @@ TRUE = frozenset({"true", "1", "on", "yes", "t", "y"})
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """A stream that is followed has no end before its session has one. Here, and not in `map_query`:
-    what the coverage phase makes does not go through that one."""
+    """A stream that is followed has no end before its session has one.
+
+    Here, and not in `map_query`: what the coverage phase makes does not go through that one.
+    """
     if case.query and str(case.query.get("follow")).lower() in TRUE:
         case.query["follow"] = "false"
 
