@@ -7,7 +7,7 @@ closes that channel, on failure too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
@@ -33,6 +33,7 @@ QueryKind = Literal[
     "keep_history",
     "history",
     "undo",
+    "branch",
 ]
 
 EVENT_CAPACITY = 8
@@ -120,6 +121,8 @@ class Query:
     kind: QueryKind
     fields: Mapping[str, Any]
     reply: Reply[Mapping[str, Any]]
+    passed: Sequence[int] = ()
+    """Descriptors that go with it, open until the reply is answered, failed or closed."""
 
 
 @attrs.frozen

@@ -46,7 +46,7 @@ from pyrepl3.session.session_trace import SessionTrace
 from pyrepl3.session.sessions import Sessions
 from pyrepl3.telemetry.observing import AcquisitionFailed, Observers, SessionAcquired
 from pyrepl3.transport.spawner import Spawner
-from pyrepl3.transport.spawning import Spawn
+from pyrepl3.transport.spawning import SpawnerMessage
 
 if TYPE_CHECKING:
     from pyrepl3.recording import Recording, Sink
@@ -95,7 +95,7 @@ class Tree:
     """
 
     config: Config
-    make_spawner: Callable[[str, Config], Actor[Address[Spawn]]] = zygote_spawner
+    make_spawner: Callable[[str, Config], Actor[Address[SpawnerMessage]]] = zygote_spawner
     random: Random = attrs.field(factory=Random)
     sink: Sink | None = None
     root: ActorSupervisor = attrs.field(init=False)
@@ -139,8 +139,8 @@ class Tree:
     def _session_trace(self, session: str) -> SessionTrace | None:
         return None if self.sink is None else SessionTrace(self.sink, session)
 
-    def _spawner_address(self, name: str) -> Address[Spawn]:
-        address: Address[Spawn] = self.spawners.address(name)
+    def _spawner_address(self, name: str) -> Address[SpawnerMessage]:
+        address: Address[SpawnerMessage] = self.spawners.address(name)
         return address
 
     async def _run_pool(self, *, task_status: trio.TaskStatus[Address[PoolMessage]]) -> None:

@@ -27,7 +27,7 @@ from pyrepl3.messages import (
 )
 from pyrepl3.session.session_trace import SessionTrace
 from pyrepl3.session.subtree import SessionSubtree
-from pyrepl3.transport.spawning import Spawn
+from pyrepl3.transport.spawning import SpawnerMessage
 
 logger = logging.getLogger("pyrepl3.sessions")
 
@@ -43,7 +43,7 @@ class Sessions:
     """One subtree a session, each on its own."""
 
     config: Config
-    spawner_of: Callable[[str], Address[Spawn]]
+    spawner_of: Callable[[str], Address[SpawnerMessage]]
     trace_of: Callable[[str], SessionTrace | None] = lambda session: None
     """The recorder of a session, by its id."""
     _subtrees: dict[str, SessionSubtree] = attrs.field(factory=dict, init=False)

@@ -18,7 +18,7 @@ from pyrepl3.errors import WorkerSpawnFailed
 from pyrepl3.messages import Close, SessionMessage, SessionStarted
 from pyrepl3.session.session import Session
 from pyrepl3.session.session_trace import SessionTrace
-from pyrepl3.transport.spawning import Spawn, Survivor, Worker, WorkerExit
+from pyrepl3.transport.spawning import Spawn, SpawnerMessage, Survivor, Worker, WorkerExit
 from pyrepl3.transport.transport import Ready, Transport
 
 REAP_S = 1.0
@@ -30,7 +30,7 @@ class SessionSubtree:
     """What lives and dies with one session's process."""
 
     session: str
-    spawner: Address[Spawn]
+    spawner: Address[SpawnerMessage]
     limits: Limits
     pool: PoolConfig
     timeouts: Timeouts

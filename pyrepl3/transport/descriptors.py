@@ -6,11 +6,16 @@ calls but the two `async` ones return at once. Must not know what the bytes mean
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
-from collections.abc import Iterator
+from array import array
+from collections import deque
+from collections.abc import Iterator, Sequence
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 
+import attrs
 import trio
 
 from pyrepl3.events import Stream
@@ -24,6 +29,26 @@ PIPE_READS_AT_MOST = 16
 """Reads of one pipe in a row, where user code has made the pipe larger, or keeps writing."""
 
 
+@attrs.define(eq=False)
+class _Rest:
+    """What the socket had no room for yet. The descriptors that go with it are its own."""
+
+    data: memoryview
+    passed: list[int] = attrs.field(factory=list)
+
+    def keep(self, passed: Sequence[int]) -> None:
+        """Copies of all of them, or none."""
+        try:
+            for each in passed:
+                self.passed.append(fcntl(each, F_DUPFD_CLOEXEC, 0))
+        except OSError:
+            self.forget_passed()
+
+    def forget_passed(self) -> None:
+        while self.passed:
+            os.close(self.passed.pop())
+
+
 _NOTHING = Readable((), False)
 _STREAMS: tuple[Stream, Stream] = ("stdout", "stderr")
 
@@ -31,7 +56,7 @@ _STREAMS: tuple[Stream, Stream] = ("stdout", "stderr")
 class WorkerDescriptors:
     """Non-blocking reads and writes on what connects the service with one worker."""
 
-    __slots__ = ("_epoll", "_pidfd", "_pipes", "_rest", "_rest_left", "_socket", "_socket_gone")
+    __slots__ = ("_epoll", "_pidfd", "_pipes", "_rest_left", "_rests", "_socket", "_socket_gone")
 
     def __init__(
         self, process: WorkerProcess, connection: socket.socket, stdout_fd: int, stderr_fd: int
@@ -39,7 +64,7 @@ class WorkerDescriptors:
         self._socket = connection
         self._pipes = {"stdout": stdout_fd, "stderr": stderr_fd}
         self._pidfd = process
-        self._rest = bytearray()
+        self._rests: deque[_Rest] = deque()
         self._rest_left = trio.Event()
         self._socket_gone = False
         self._epoll = select.epoll()
@@ -113,46 +138,68 @@ class WorkerDescriptors:
             self._socket_gone = True
             self._epoll.unregister(self._socket)
 
-    def send(self, data: bytes) -> bool:
+    def send(self, data: bytes, passed: Sequence[int] = ()) -> bool:
         """Send now what the socket takes; `send_rests` sends what it does not.
 
-        False when the worker's end is closed: it never gets any of this.
+        Copies of ``passed`` go with it, or none where there are too many. False when the worker's
+        end is closed: it never gets any of this.
         """
         if self._socket_gone:
             return False
-        if self._rest:
-            self._rest += data
-            return True
-        try:
-            sent = self._socket.send(data)
-        except BlockingIOError:
-            sent = 0
-        except (BrokenPipeError, ConnectionResetError):
-            return False  # its death, or its hanging up, is about to be read
+        sent = 0
+        if not self._rests:
+            try:
+                sent = self._send(data, passed)
+            except BlockingIOError:
+                pass
+            except (BrokenPipeError, ConnectionResetError):
+                return False  # its death, or its hanging up, is about to be read
         if sent < len(data):
-            self._rest += memoryview(data)[sent:]
+            rest = _Rest(memoryview(data)[sent:])
+            if not sent:
+                rest.keep(passed)
+            self._rests.append(rest)
             self._rest_left.set()
         return True
+
+    def _send(self, data: bytes | memoryview, passed: Sequence[int]) -> int:
+        if passed:
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", passed))
+            try:
+                return self._socket.sendmsg([data], [rights])
+            except OSError as error:
+                if error.errno != errno.ETOOMANYREFS:
+                    raise
+        return self._socket.send(data)
 
     @trio.lowlevel.enable_ki_protection
     async def send_rests(self) -> None:
         """For ever: send what did not fit. A session hands down a few jobs, so it is bounded."""
         while True:
             await self._rest_left.wait()
-            while self._rest:
+            while self._rests:
                 await trio.lowlevel.wait_writable(self._socket)
+                rest = self._rests[0]
                 try:
-                    sent = self._socket.send(self._rest)
+                    sent = self._send(rest.data, rest.passed)
                 except BlockingIOError:
                     continue
                 except (BrokenPipeError, ConnectionResetError):
-                    self._rest.clear()
+                    self._forget_rests()
                     break
-                del self._rest[:sent]
+                rest.forget_passed()
+                rest.data = rest.data[sent:]
+                if not rest.data:
+                    self._rests.popleft()
             self._rest_left = trio.Event()
+
+    def _forget_rests(self) -> None:
+        while self._rests:
+            self._rests.popleft().forget_passed()
 
     def close(self) -> None:
         """Give all of them back."""
+        self._forget_rests()
         self._epoll.close()
         self._socket.close()
         while self._pipes:

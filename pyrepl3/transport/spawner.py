@@ -23,15 +23,18 @@ from pyrepl3.config import Limits, Template
 from pyrepl3.errors import WorkerSpawnFailed
 from pyrepl3.transport.descriptors import WorkerDescriptors
 from pyrepl3.transport.process import WorkerProcess, open_control_page
-from pyrepl3.transport.spawning import Spawn, Survivor, WorkerExit
+from pyrepl3.transport.spawning import Spare, Spawn, SpawnerMessage, Survivor, WorkerExit
 from pyrepl3.transport.zygote_link import (
     Exited,
+    NotSpared,
+    Spared,
     Started,
     StartFailed,
     ZygoteBroke,
     ZygoteLink,
     ZygoteMessage,
     encode_kill,
+    encode_spare,
     encode_start,
 )
 from pyrepl3.transport.zygote_process import ZygoteProcess, open_zygote
@@ -98,7 +101,7 @@ class _Life:
 
 @attrs.define(eq=False)
 class Spawner:
-    """The actor around one template's zygote; its address takes `Spawn`."""
+    """The actor around one template's zygote; its address takes `Spawn` and `Spare`."""
 
     name: str
     """The template's, for people."""
@@ -110,6 +113,8 @@ class Spawner:
     """Called when a zygote has died that had workers, before they are killed for that."""
     # No bound of its own: each is the one request of a task that waits for its reply.
     _unsent: deque[Spawn] = attrs.field(factory=deque, init=False)
+    _unsent_spares: deque[Spare] = attrs.field(factory=deque, init=False)
+    _spares: dict[int, Spare] = attrs.field(factory=dict, init=False)
     _lost: deque[int] = attrs.field(factory=deque, init=False)
     _to_send: trio.Event = attrs.field(factory=trio.Event, init=False)
     _births: dict[int, _Birth] = attrs.field(factory=dict, init=False)
@@ -118,27 +123,30 @@ class Spawner:
 
     @trio.lowlevel.enable_ki_protection
     async def run(
-        self, *, task_status: trio.TaskStatus[Address[Spawn]] = trio.TASK_STATUS_IGNORED
+        self, *, task_status: trio.TaskStatus[Address[SpawnerMessage]] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Serve until cancelled, or until every copy of the address is closed.
 
         Then the zygote and all its workers are dead and reaped, and nobody waits for an answer.
         """
-        address: Address[Spawn]
-        inbox: Inbox[Spawn]
+        address: Address[SpawnerMessage]
+        inbox: Inbox[SpawnerMessage]
         address, inbox = open_mailbox(SPAWNER_MAILBOX)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_zygote)
                 task_status.started(address)
-                async for spawn in inbox:
-                    self._unsent.append(spawn)
+                async for message in inbox:
+                    if isinstance(message, Spare):
+                        self._unsent_spares.append(message)
+                    else:
+                        self._unsent.append(message)
                     self._to_send.set()
                 nursery.cancel_scope.cancel()
         finally:
             ending = _ending()
             self._end_all(ending)
-            close_mailbox(inbox, lambda spawn: _refuse(spawn, ending))
+            close_mailbox(inbox, lambda message: _refuse(message, ending))
 
     @trio.lowlevel.enable_ki_protection
     async def _keep_zygote(self) -> None:
@@ -148,7 +156,7 @@ class Spawner:
             if self.on_zygote_death is not None and (self._births or self._lives):
                 self.on_zygote_death()
             self._end_all(failure)
-            while not self._unsent:
+            while not (self._unsent or self._unsent_spares):
                 await self._wait_to_send()
 
     async def _run_zygote(self) -> WorkerSpawnFailed:
@@ -184,6 +192,8 @@ class Spawner:
             while True:
                 while self._lost:
                     await link.send(encode_kill(self._lost.popleft()))
+                while self._unsent_spares:
+                    await self._send_spare(link, self._unsent_spares.popleft())
                 while self._unsent:
                     await self._send_start(link, self._unsent.popleft())
                 await self._wait_to_send()
@@ -207,6 +217,11 @@ class Spawner:
             for descriptor in passed:
                 os.close(descriptor)
 
+    async def _send_spare(self, link: ZygoteLink, spare: Spare) -> None:
+        number = next(self._numbers)
+        self._spares[number] = spare
+        await link.send(encode_spare(number, spare.worker, spare.copy))
+
     # --- from the zygote ------------------------------------------------------------------------
 
     def _handle(self, message: ZygoteMessage) -> None:
@@ -216,6 +231,8 @@ class Spawner:
             self._exited(message)
         elif isinstance(message, StartFailed) and message.id in self._births:
             self._fail_birth(message.id, _start_failed(message.errno, message.message))
+        elif isinstance(message, Spared | NotSpared) and message.id in self._spares:
+            self._spared(message, self._spares.pop(message.id))
         else:
             raise ZygoteBroke(f"{message!r:.100} out of turn")
 
@@ -237,6 +254,13 @@ class Spawner:
         worker = SpawnedWorker(process, ends.socket, ends.stdout_fd, ends.stderr_fd)
         if not birth.spawn.reply.answer(worker):
             worker.discard()
+
+    def _spared(self, message: Spared | NotSpared, spare: Spare) -> None:
+        if isinstance(message, NotSpared) or message.pidfd is None:
+            spare.reply.fail(_not_spared())
+        elif not spare.reply.answer(message.pidfd):
+            # Nobody wants it; it ends by the end of its control socket.
+            os.close(message.pidfd)
 
     def _exited(self, exited: Exited) -> None:
         life = self._lives.pop(exited.pid, None)
@@ -280,6 +304,10 @@ class Spawner:
             self._fail_birth(number, failure)
         while self._unsent:
             _refuse(self._unsent.popleft(), failure)
+        for spare in (*self._spares.values(), *self._unsent_spares):
+            spare.reply.fail(failure)
+        self._spares.clear()
+        self._unsent_spares.clear()
         for life in self._lives.values():
             life.process.kill()
             life.exit.answer(WorkerExit(None, None, zygote_died=True))
@@ -310,9 +338,18 @@ def _open_connections() -> tuple[_Ends, list[int]]:
     return ends, [theirs.detach(), stdout_write, stderr_write, theirs_of_page]
 
 
-def _refuse(spawn: Spawn, failure: WorkerSpawnFailed) -> None:
-    spawn.reply.fail(failure)
-    spawn.exit.close()
+def _refuse(message: SpawnerMessage, failure: WorkerSpawnFailed) -> None:
+    message.reply.fail(failure)
+    if isinstance(message, Spawn):
+        message.exit.close()
+
+
+def _not_spared() -> WorkerSpawnFailed:
+    return WorkerSpawnFailed(
+        what="the copy of the session is gone",
+        why="the session, or the copy, has ended meanwhile",
+        how="Take the snapshot again",
+    )
 
 
 def _start_failed(number: int | None, message: str) -> WorkerSpawnFailed:

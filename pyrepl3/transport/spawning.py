@@ -7,7 +7,7 @@ know any of these ways, nor what the bytes mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import attrs
@@ -109,10 +109,11 @@ class Descriptors(Protocol):
     def forget_socket(self) -> None:
         """Read and write the socket no more: it is at its end, or not to be trusted."""
 
-    def send(self, data: bytes) -> bool:
+    def send(self, data: bytes, passed: Sequence[int] = ()) -> bool:
         """Send now what the socket takes; `send_rests` sends what it does not.
 
-        False when the worker's end is closed: it never gets any of this.
+        Copies of the descriptors ``passed`` go with it, or none where there are too many. False
+        when the worker's end is closed: it never gets any of this.
         """
 
     async def send_rests(self) -> None:
@@ -143,3 +144,16 @@ class Spawn:
 
     reply: Reply[Worker]
     exit: Reply[WorkerExit]
+
+
+@attrs.define(eq=False)
+class Spare:
+    """That child of this worker is a copy of it, which is to outlive it. ``reply`` gets its pidfd,
+    for the asker to close, or WorkerSpawnFailed."""
+
+    worker: int
+    copy: int
+    reply: Reply[int]
+
+
+SpawnerMessage = Spawn | Spare

@@ -11,7 +11,7 @@ waits for the reader.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -77,6 +77,7 @@ class Transport:
         self._descriptors = self.worker.open_descriptors()
         self._uplink = Uplink(self.session, None, ExecutionFlight.drop)
         self._uplink.rolling_back = self._end_process
+        self._uplink.pid = lambda: self._process.pid
 
     @trio.lowlevel.enable_ki_protection
     async def run(self, *, task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED) -> None:
@@ -150,8 +151,9 @@ class Transport:
         self._uplink.launch(flight)
 
     def _ask(self, message: Ask) -> None:
+        query = message.query
         self._uplink.launch(QuestionFlight(message))
-        self._send({"type": message.query.kind, "id": message.number, **message.query.fields})
+        self._send({"type": query.kind, "id": message.number, **query.fields}, query.passed)
 
     def _answer_input(self, message: AnswerInput) -> None:
         self._send(
@@ -192,8 +194,8 @@ class Transport:
         self._is_ending = True
         self._send({"type": "shutdown", "reason": "closed", "grace_s": message.grace_s})
 
-    def _send(self, message: dict[str, Any]) -> bool:
-        return self._descriptors.send(encode_message(message))
+    def _send(self, message: dict[str, Any], passed: Sequence[int] = ()) -> bool:
+        return self._descriptors.send(encode_message(message), passed)
 
     # --- up -----------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ _ANSWERS = frozenset(
         "keeping",
         "history",
         "undone",
+        "branched",
     }
 )
 _GO_BACK = {"rolled_back": "rollback", "undone": "undo"}
@@ -55,6 +56,8 @@ class Uplink:
     must hold up neither the worker nor the executions behind it."""
     rolling_back: Callable[[], None] = lambda: None
     """Called when the worker has said its last word: a snapshot is to take over."""
+    pid: Callable[[], int] = lambda: 0
+    """The process that speaks."""
     transaction: int = attrs.field(default=0, init=False)
     """The number of the request that began the one that is open; 0: none is."""
     keeps_history: bool = attrs.field(default=False, init=False)
@@ -262,6 +265,9 @@ class Uplink:
             self.transaction = flight.number if kind == "begun" else 0
         elif kind == "keeping":
             self.keeps_history = message["count"] > 0
+        elif kind == "branched":
+            # Whose copy it is, the worker does not get to say.
+            message["worker"] = self.pid()
         await self.answer(flight, message)
 
     async def answer(self, flight: QuestionFlight, message: Mapping[str, Any]) -> None:

@@ -89,7 +89,23 @@ class Exited:
     """Of that one, ours to close; None: it was lost, as we have too many."""
 
 
-ZygoteMessage = ZygoteReady | ZygoteFailed | Started | StartFailed | Exited
+@attrs.frozen
+class Spared:
+    """A copy of a worker outlives it. ``pidfd`` is ours to close; None: it was lost."""
+
+    id: int
+    pid: int
+    pidfd: int | None
+
+
+@attrs.frozen
+class NotSpared:
+    """There is no such copy, or not any more."""
+
+    id: int
+
+
+ZygoteMessage = ZygoteReady | ZygoteFailed | Started | StartFailed | Exited | Spared | NotSpared
 
 
 def encode_configuration(configuration: Mapping[str, Any]) -> bytes:
@@ -103,6 +119,11 @@ def encode_configuration(configuration: Mapping[str, Any]) -> bytes:
 def encode_start(start: int) -> bytes:
     """The request for a worker; four descriptors go with it."""
     return _pack({"type": "start", "id": start})
+
+
+def encode_spare(request: int, worker: int, copy: int) -> bytes:
+    """The request to let that child of a worker outlive it."""
+    return _pack({"type": "spare", "id": request, "worker": worker, "pid": copy})
 
 
 def encode_kill(pid: int) -> bytes:
@@ -126,7 +147,7 @@ def decode_packet(packet: bytes, descriptors: Sequence[int]) -> ZygoteMessage:
     decode = _DECODERS.get(kind) if isinstance(kind, str) else None
     if decode is None:
         raise ZygoteBroke(f"a packet of the unknown type {kind!r:.100}")
-    if len(descriptors) > (kind == "started" or fields.get("survivor") is not None):
+    if len(descriptors) > (kind in _WITH_PIDFD or fields.get("survivor") is not None):
         raise ZygoteBroke(f"a {kind!r} packet with {len(descriptors)} descriptors")
     return decode(fields, descriptors)
 
@@ -167,6 +188,15 @@ def _started(fields: Mapping[str, Any], descriptors: Sequence[int]) -> Started:
     return Started(_integer(fields, "id"), _integer(fields, "pid", least=1), pidfd)
 
 
+def _spared(fields: Mapping[str, Any], descriptors: Sequence[int]) -> Spared:
+    pidfd = descriptors[0] if descriptors else None
+    return Spared(_integer(fields, "id"), _integer(fields, "pid", least=1), pidfd)
+
+
+def _not_spared(fields: Mapping[str, Any], _: Sequence[int]) -> NotSpared:
+    return NotSpared(_integer(fields, "id"))
+
+
 def _start_failed(fields: Mapping[str, Any], _: Sequence[int]) -> StartFailed:
     return StartFailed(_integer(fields, "id"), _integer(fields, "errno"), _text(fields, "message"))
 
@@ -188,7 +218,10 @@ _DECODERS: Mapping[str, Callable[[Mapping[str, Any], Sequence[int]], ZygoteMessa
     "started": _started,
     "start_failed": _start_failed,
     "exited": _exited,
+    "spared": _spared,
+    "not_spared": _not_spared,
 }
+_WITH_PIDFD = ("started", "spared")
 
 
 class ZygoteLink:

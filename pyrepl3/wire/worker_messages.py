@@ -74,6 +74,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "keeping": {"id": _INTEGER, "count": _INTEGER},
     "history": {"id": _INTEGER, "entries": _LIST, "dropped": _INTEGER},
     "undone": {"id": _INTEGER, "execution": _STRING},
+    "branched": {"id": _INTEGER, "pid": _INTEGER},
     "heartbeat": {},
 }  # fmt: skip
 """What a worker may send, and the types of each field."""

@@ -32,19 +32,22 @@ class Heritage:
         self._collects = gc.isenabled()
         self._handlers: dict[int, Any] = {}
         self._open_files = getrlimit(RLIMIT_NOFILE)
+        self.wakeup: tuple[int, ...] = ()
+        """The two ends of what tells which signals came."""
 
-    def take_over(self, on_signal: Callable[[int, Any], None]) -> int:
+    def take_over(self, on_signal: Callable[[int, Any], None], *, collects: bool = True) -> int:
         """Make this process a zygote; returns a descriptor that tells which signals came.
 
         A terminal's signals are for the service to act on, and a collection would only unshare
-        memory that the workers share.
+        memory that the workers share. ``collects``: before that, once, what is garbage.
         """
-        gc.collect()
+        if collects:
+            gc.collect()
         gc.freeze()
         gc.disable()
         hard = self._open_files[1]
         setrlimit(RLIMIT_NOFILE, (hard, hard))
-        wakeup, notify = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self.wakeup = wakeup, notify = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         set_wakeup_fd(notify, warn_on_full_buffer=False)
         for number in (SIGINT, SIGHUP):
             self._handlers[number] = signal(number, SIG_IGN)

@@ -9,6 +9,7 @@ where Python code of a task or a callback was running, KeyboardInterrupt is rais
 
 import asyncio
 import selectors
+from _signal import set_wakeup_fd
 from types import FrameType
 from typing import Any
 
@@ -100,6 +101,16 @@ class AsyncioHost:
             own.register(key.fileobj, key.events, key.data)
         loop._selector = own
         selector.close()
+
+    def adopt_session(self) -> None:
+        """Of what wakes a loop from elsewhere there is one end for all copies of it, too."""
+        self.adopt_process()
+        loop: Any = self._loop
+        if not loop.is_closed() and hasattr(loop, "_make_self_pipe"):
+            loop._close_self_pipe()
+            loop._make_self_pipe()
+            if loop._signal_handlers:
+                set_wakeup_fd(loop._csock.fileno())
 
     def _current_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop.is_closed():

@@ -100,6 +100,7 @@ class Interrupts:
     def install(self, words: Any) -> None:
         """Take over signal handling in this process. ``words``: the control page, as integers."""
         self._words = words
+        self.current = self._last = self._heard = 0
         self._main_thread = get_ident()
         _c_signal(_SIGINT, self._handler)
 

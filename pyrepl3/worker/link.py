@@ -6,7 +6,9 @@ written yet are kept and go first, whatever interrupted the wait for them. Must 
 the messages mean.
 """
 
+import _socket
 from _thread import RLock
+from array import array
 from collections import deque
 from errno import ECONNRESET, EPIPE
 from posix import _exit, read, set_blocking, set_inheritable, write
@@ -19,6 +21,10 @@ from .codec import decode_message, encode_message
 from .interrupts import Interrupts, waits
 
 _PEER_IS_GONE = frozenset({EPIPE, ECONNRESET})
+_INTEGER_BYTES = array("i").itemsize
+_MOST_PASSED = 4
+"""Descriptors that come with one message."""
+_ANCILLARY_BYTES = _socket.CMSG_SPACE(_MOST_PASSED * _INTEGER_BYTES)
 
 
 class LinkEnded(Exception):
@@ -34,14 +40,22 @@ class Link:
         """What a forked child must not keep; empty until there is a service to speak to."""
         self._interrupts = interrupts
         self.write_fd = self.read_fd = -1
+        self._socket: _socket.socket | None = None
+        """What is read from, where it is one: then descriptors may come with a message."""
         self._is_open = False
         self._is_writing = False
         self._unsent: deque[bytes] = deque()
         self._incoming = bytearray()
+        self._passed: list[int] = []
 
     def attach(self, read_fd: int, write_fd: int, *others: int | None) -> None:
         """Speak through these. ``others`` belong to the link as well, and are not inherited."""
         self.read_fd, self.write_fd = read_fd, write_fd
+        try:
+            self._socket = _socket.socket(fileno=read_fd)
+            self._socket.setblocking(False)
+        except OSError:  # a pipe
+            self._socket = None
         named = {read_fd, write_fd, *others}
         self.descriptors = tuple(each for each in named if each is not None)
         for descriptor in self.descriptors:
@@ -111,6 +125,11 @@ class Link:
                 return decode_message(body)
             self._read(missing)
 
+    def take_passed(self) -> list[int]:
+        """The descriptors that came with the last message, for the caller to close."""
+        passed, self._passed = self._passed, []
+        return passed
+
     def is_readable(self, timeout_ms: int) -> bool:
         """Whether a message, or its beginning, is there within the time."""
         poller = poll()
@@ -122,6 +141,10 @@ class Link:
         self.lock = RLock()
         self._is_open = False
         self._unsent.clear()
+        self._incoming.clear()
+        if self._socket is not None:
+            self._socket.detach()  # it would close its number, which may be another's by then
+            self._socket = None
 
     def linger(self) -> NoReturn:
         """The protocol was closed from inside: the service sees its end, and ends this process."""
@@ -134,7 +157,7 @@ class Link:
             self._wait(self.read_fd, POLLIN)
         while True:
             try:
-                data = read(self.read_fd, count)
+                data = self._receive(count)
                 break
             except BlockingIOError:
                 self._wait(self.read_fd, POLLIN)
@@ -145,6 +168,19 @@ class Link:
         if not data:
             raise LinkEnded
         self._incoming += data
+
+    def _receive(self, count: int) -> bytes:
+        # Descriptors come with the first byte of a message; a plain read would drop them.
+        if self._incoming or self._socket is None:
+            return read(self.read_fd, count)
+        data, ancillary, _, _ = self._socket.recvmsg(
+            count, _ANCILLARY_BYTES, _socket.MSG_CMSG_CLOEXEC
+        )
+        for _, _, content in ancillary:
+            received = array("i")
+            received.frombytes(content[: len(content) - len(content) % _INTEGER_BYTES])
+            self._passed.extend(received)
+        return data
 
     @waits
     def _wait(self, descriptor: int, events: int) -> None:

@@ -29,6 +29,9 @@ class LoopHost(Protocol):
     def adopt_process(self) -> None:
         """This process is a copy of the one that made it."""
 
+    def adopt_session(self) -> None:
+        """The same, and the one that made it goes on as well."""
+
     def check_copyable(self) -> None:
         """Raises SnapshotUnavailable where a copy of it could not go on."""
 
@@ -62,6 +65,11 @@ class Loops:
         """After a take-over: what the loop waits with is shared with a process that has died."""
         if self._host is not None:
             self._host.adopt_process()
+
+    def adopt_session(self) -> None:
+        """This process serves another session than the one that it is a copy of."""
+        if self._host is not None:
+            self._host.adopt_session()
 
     def wait_for_message(self) -> None:
         """Return when a message is there; at once where no loop needs the time."""

@@ -72,6 +72,8 @@ class Prepared:
             namespace=self.namespace,
             output=self.output,
             snapshots=self.snapshots,
+            detach=self.detach,
+            attach=self.attach,
         )
         self.ready: dict[str, Any] = {
             "type": "ready",
@@ -99,6 +101,27 @@ class Prepared:
             interrupts=self.interrupts,
             snapshots=self.snapshots,
         )
+
+    def attach(self, read_fd: int, write_fd: int, control_fd: int | None) -> None:
+        """This process is that of the session with these descriptors; say that it is ready."""
+        words = _map_control_page(control_fd)
+        self.interrupts.install(words)
+        self.snapshots.attach(words)
+        self.link.attach(read_fd, write_fd, control_fd)
+        self.output.attach(self.link)
+        self.runner.adopt_process()
+        self.ready["pid"] = getpid()
+        self.link.send(self.ready)
+
+    def detach(self) -> None:
+        """This process is a copy of the session that serves none, until it is attached."""
+        faulthandler.unregister(SIGUSR1)
+        self.output.detach()
+        self.link.close()
+        self.link.descriptors = ()
+        self.interrupts.abandon()
+        self.snapshots.attach(())
+        self.questions.forget()
 
     def _flush(self) -> None:
         """Nothing that a copy would say a second time."""
@@ -139,16 +162,8 @@ def run_worker(*, read_fd: int = 3, write_fd: int = 3, control_fd: int | None = 
     """Serve a session on these descriptors, until the service ends it. Never returns."""
     if _prepared is None:
         raise RuntimeError("run_worker() before prepare()")
-    prepared = _prepared
-    words = _map_control_page(control_fd)
-    prepared.interrupts.install(words)
-    prepared.snapshots.attach(words)
-    prepared.link.attach(read_fd, write_fd, control_fd)
-    prepared.output.attach(prepared.link)
-    prepared.runner.adopt_process()
-    prepared.ready["pid"] = getpid()
-    prepared.link.send(prepared.ready)
-    prepared.server.serve()
+    _prepared.attach(read_fd, write_fd, control_fd)
+    _prepared.server.serve()
 
 
 def main_from_environment() -> NoReturn:

@@ -58,7 +58,7 @@ def children() -> list[int]:
         # Each thread has a list of its own, and preloaded modules may have threads.
         return [each for thread in os.listdir(f"/proc/{own}/task") for each in _of(own, thread)]
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        return [each for each in _all_processes() if _parent(each) == own]
+        return [each for each in _all_processes() if parent_of(each) == own]
 
 
 def _of(process: int, thread: str) -> list[int]:
@@ -70,7 +70,8 @@ def _all_processes() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
 
 
-def _parent(process: int) -> int | None:
+def parent_of(process: int) -> int | None:
+    """None: there is no such process."""
     try:
         with open(f"/proc/{process}/stat", "rb", buffering=0) as file:
             stat = file.read()

@@ -4,11 +4,13 @@ Owns the dispatch of messages. Must not know how code is run, only that a runner
 """
 
 import os
+from collections.abc import Callable
 from importlib import import_module
 from posix import _exit
 from typing import Any, NoReturn
 
 from ..wire.frames import FrameTooLarge
+from .descriptors import close_each
 from .limits import apply_limits
 from .link import Link, LinkEnded
 from .loops import Loops
@@ -43,7 +45,11 @@ class Server:
         namespace: Namespace,
         output: Output,
         snapshots: Snapshots,
+        detach: Callable[[], None],
+        attach: Callable[[int, int, int | None], None],
     ) -> None:
+        """``detach`` and ``attach``: how this process leaves its session, and begins another."""
+        self._detach, self._attach = detach, attach
         self._link = link
         self._runner = runner
         self._questions = questions
@@ -61,6 +67,7 @@ class Server:
             "keep_history": self._keep_history,
             "history": self._tell_history,
             "undo": self._undo,
+            "branch": self._branch,
             "input_response": questions.take,
             "complete": self._assist,
             "inspect": self._assist,
@@ -169,6 +176,29 @@ class Server:
         else:
             self._link.send({"type": "undone", "id": request["id"], "execution": execution})
             _exit(0)
+
+    def _branch(self, request: Message) -> None:
+        """Become the original of a copy from which sessions are forked; in those, go on."""
+        passed = self._link.take_passed()
+        try:
+            self._transactions.check_none_open()
+            branches = import_module(".branches", __package__)
+            copy = branches.grow_zygote(
+                self._snapshots, passed, detach=self._detach, attach=self._begin_session
+            )
+        except Refusal as refusal:
+            self._refuse(request, refusal)
+        else:
+            if not copy:
+                return
+            self._link.send({"type": "branched", "id": request["id"], "pid": copy})
+        close_each(passed)
+
+    def _begin_session(self, read_fd: int, write_fd: int, control_fd: int | None) -> None:
+        """This process was forked from a copy of the session that it served."""
+        self._transactions = Transactions(self._snapshots)
+        self._loops.adopt_session()
+        self._attach(read_fd, write_fd, control_fd)
 
     def _refuse(self, request: Message, refusal: Refusal) -> None:
         self._link.send(

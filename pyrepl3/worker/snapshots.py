@@ -44,7 +44,8 @@ still; and, from the last word on, those that are kept, up to a 0. The zygote re
 KEPT too."""
 MOST_KEPT = 64
 
-_READY = b"."
+READY = b"."
+"""What a copy writes when its original may go on."""
 
 
 class SnapshotUnavailable(Exception):
@@ -67,6 +68,9 @@ class _Keeper:
     def end(self) -> None:
         with suppress(ProcessLookupError):  # it has been killed
             pidfd_send_signal(self._pidfd, SIGKILL)
+        self.forget()
+
+    def forget(self) -> None:
         close(self._pidfd)
 
 
@@ -96,38 +100,25 @@ class Snapshots:
         """This process is the session's. ``words``: the control page."""
         self._words = words
         self._zygote = getppid()
+        # Another session's, where this process was forked from a copy of one.
+        self._keeper = None
+        while self._kept:
+            self._kept.pop().forget()
+        self._ended.clear()
 
     def take(self) -> bool:
         """Make one. True in the original; False in a keeper, when it has taken over.
 
         Raises SnapshotUnavailable.
         """
-        if len(self._words) <= BEGUN:
-            raise SnapshotUnavailable("it was not started by the service's zygote")
-        self._check()
-        _check_threads()
-        self._reap()
-        self._flush()
         random = sys.modules.get("random")
         dice = None if random is None else random.getstate()
-        try:
-            ready, theirs = pipe2(os.O_CLOEXEC)
-            pid = self._fork()
-        except OSError as error:
-            raise SnapshotUnavailable(f"it could not be copied: {error.strerror}") from error
+        pid = self._copy(self._keep)
         if not pid:
-            close(ready)
-            self._keep(theirs)
             if random is not None:
                 # It throws its dice anew in every child.
                 random.setstate(dice)
             return False
-        close(theirs)
-        is_ready = read(ready, 1)
-        close(ready)
-        if not is_ready:
-            self._ended.append(pid)
-            raise SnapshotUnavailable("its copy ended at once")
         self._keeper = _Keeper(pid)
         self._words[SURVIVOR] = pid
         return True
@@ -142,6 +133,42 @@ class Snapshots:
         keeper.end()
         self._ended.append(keeper.pid)
         self._reap()
+
+    def plant(self, grow: Callable[[int], None]) -> int:
+        """Make a copy that outlives this process, and is no part of its session. Its id; 0 in what
+        comes of it: there ``grow`` is called, which is to write a byte when it is ready.
+
+        Raises SnapshotUnavailable.
+        """
+        pid = self._copy(grow)
+        if pid:
+            self._ended.append(pid)  # once it has
+        return pid
+
+    def _copy(self, become: Callable[[int], None]) -> int:
+        """Fork, and wait until the copy is ready; 0 in the copy, when ``become`` has returned."""
+        if len(self._words) <= BEGUN:
+            raise SnapshotUnavailable("it was not started by the service's zygote")
+        self._check()
+        _check_threads()
+        self._reap()
+        self._flush()
+        try:
+            ready, theirs = pipe2(os.O_CLOEXEC)
+            pid = self._fork()
+        except OSError as error:
+            raise SnapshotUnavailable(f"it could not be copied: {error.strerror}") from error
+        if not pid:
+            close(ready)
+            become(theirs)
+            return 0
+        close(theirs)
+        is_ready = read(ready, 1)
+        close(ready)
+        if not is_ready:
+            self._ended.append(pid)
+            raise SnapshotUnavailable("its copy ended at once")
+        return pid
 
     # --- history --------------------------------------------------------------------------------
 
@@ -215,7 +242,7 @@ class Snapshots:
         setsid()
         orphans.hear_of_parents_death(ORPHANED)
         offsets = _offsets()
-        write(ready, _READY)
+        write(ready, READY)
         close(ready)
         while True:
             if getppid() not in (original, self._zygote):

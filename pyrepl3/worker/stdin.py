@@ -38,6 +38,12 @@ class Questions:
         self._open: set[str] = set()
         self._main_thread = get_ident()
 
+    def forget(self) -> None:
+        """What was asked, and read meanwhile, is another session's."""
+        self.backlog.clear()
+        self._answers.clear()
+        self._open.clear()
+
     def begin(self, execution: str, *, allow_input: bool) -> None:
         """From now on questions belong to this execution, where it may ask."""
         self._execution = execution if allow_input else None

@@ -81,6 +81,13 @@ class Transactions:
         self._open = number
         return True
 
+    def check_none_open(self) -> None:
+        """Raises Refusal."""
+        if self._open:
+            raise Refusal(
+                "TRANSACTION_ACTIVE", "a transaction is open, of which nobody knows if it stays"
+            )
+
     def check_open(self) -> None:
         """Raises Refusal."""
         if not self._open:

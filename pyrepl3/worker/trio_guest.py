@@ -103,6 +103,9 @@ class TrioHost:
     def adopt_process(self) -> None:
         """It has ended: there is nothing of it to go on."""
 
+    def adopt_session(self) -> None:
+        """As `adopt_process`."""
+
     async def _main(self) -> None:
         while True:
             job = self._job

@@ -66,8 +66,11 @@ class Zygote:
         boot: list[str],
         *,
         service: int | None,
+        is_copy: bool = False,
     ) -> None:
+        """``is_copy``: of a session, and no program of its own (`branches.py`)."""
         self._control = control
+        self._control_fd = control.fileno()
         self._configuration = configuration
         self._executes = decode_message(configuration)["spawn"] == "exec"
         self.heritage = heritage
@@ -75,9 +78,12 @@ class Zygote:
         self._workers: dict[int, int] = {}
         """By their ids their control pages, on which each names who would take over from it."""
         self._stopped: set[int] = set()
+        self._copies: dict[int, int] = {}
+        """Copies of sessions that outlive them, by their ids their pidfds."""
         # What preloaded modules have started is theirs to keep.
         self._spared = set(orphans.children())
-        self._wakeup = heritage.take_over(lambda number, frame: None)
+        # A session's garbage may take long to find, and whoever asked for its copy waits.
+        self._wakeup = heritage.take_over(lambda number, frame: None, collects=not is_copy)
         self._service = service
 
     def serve(self) -> list[int] | None:
@@ -116,6 +122,13 @@ class Zygote:
                 return
             sleep(0.001)
 
+    def descriptors(self) -> list[int]:
+        """All that are this zygote's own, and none of its workers'."""
+        opened = [self._control_fd, self.heritage.null, *self.heritage.wakeup]
+        if self._service is not None:
+            opened.append(self._service)
+        return [*opened, *self._workers.values(), *self._copies.values()]
+
     def _take_packet(self) -> list[int] | None:
         data, passed, truncated = descriptors.receive_packet(self._control, MAX_PACKET_BYTES)
         if not data:
@@ -130,7 +143,24 @@ class Zygote:
         if message["type"] == "kill" and message["pid"] in self._workers:
             # It is not reaped yet, so the number is its own.
             orphans.kill_child(message["pid"])
+        elif message["type"] == "spare":
+            self._spare(message["id"], message["worker"], message["pid"])
         return None
+
+    def _spare(self, request: int, worker: int, copy: int) -> None:
+        """A worker's child is a copy of it that is to outlive it, if it is that one's child."""
+        pidfd = -1
+        if worker in self._workers and orphans.parent_of(copy) == worker:
+            with suppress(OSError):
+                pidfd = os.pidfd_open(copy)
+        # Looked at again: by now the number is that of whoever the pidfd is of, or of nobody.
+        if pidfd < 0 or orphans.parent_of(copy) not in (worker, os.getpid()):
+            if pidfd >= 0:
+                os.close(pidfd)
+            self._tell({"type": "not_spared", "id": request})
+            return
+        self._copies[copy] = pidfd
+        self._tell({"type": "spared", "id": request, "pid": copy}, [pidfd])
 
     def _start(self, start: int, passed: list[int]) -> list[int] | None:
         """Fork a worker; returns None here, and in the child what it was passed."""
@@ -225,6 +255,8 @@ class Zygote:
         was_stopped = child in self._stopped
         self._stopped.discard(child)
         self._spared.discard(child)
+        if child in self._copies:
+            os.close(self._copies.pop(child))
         survivor = self._adopt_survivor(child)
         # Its own children are ours by now.
         self._kill_orphans()
@@ -250,7 +282,7 @@ class Zygote:
         if page is None:
             return None
         named = _survivor_on(page)
-        others = self._workers.keys() | self._spared
+        others = self._workers.keys() | self._spared | self._copies.keys()
         if named in orphans.children() and named not in others and _has_page(named, page):
             try:
                 pidfd = os.pidfd_open(named)
@@ -264,7 +296,8 @@ class Zygote:
 
     def _kill_orphans(self) -> None:
         """But for those whose original has died too, of which we have yet to hear."""
-        known = self._workers.keys() | self._spared
+        self._forget_copies()
+        known = self._workers.keys() | self._spared | self._copies.keys()
         if any(child not in known for child in orphans.children()):
             named = {
                 pid
@@ -273,6 +306,16 @@ class Zygote:
                 if _has_page(pid, page)
             }
             orphans.kill_orphans(spared=known | named)
+
+    def _forget_copies(self) -> None:
+        """Those that have ended while their original lived, who has reaped them."""
+        poller = poll()
+        numbers = {pidfd: pid for pid, pidfd in self._copies.items()}
+        for pidfd in numbers:
+            poller.register(pidfd, POLLIN)
+        for pidfd, _ in poller.poll(0) if numbers else ():
+            del self._copies[numbers[pidfd]]
+            os.close(pidfd)
 
     def _tell(self, message: dict[str, Any], passed: Sequence[int] = ()) -> None:
         descriptors.send_packet(self._control, pack(message), passed)

@@ -16,7 +16,7 @@ import trio
 from actors import Address, Inbox, close_mailbox, open_mailbox
 from pyrepl3.errors import WorkerSpawnFailed
 from pyrepl3.transport.spawner import SPAWNER_MAILBOX
-from pyrepl3.transport.spawning import Spawn, WorkerExit
+from pyrepl3.transport.spawning import Spare, Spawn, SpawnerMessage, WorkerExit
 
 from .fates import Fate
 from .machine import Machine
@@ -54,11 +54,11 @@ class MemorySpawner:
     _pids: set[int] = attrs.field(factory=set, init=False)
 
     async def run(
-        self, *, task_status: trio.TaskStatus[Address[Spawn]] = trio.TASK_STATUS_IGNORED
+        self, *, task_status: trio.TaskStatus[Address[SpawnerMessage]] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Serve until cancelled; then all its workers are dead, and nobody waits for it."""
-        address: Address[Spawn]
-        inbox: Inbox[Spawn]
+        address: Address[SpawnerMessage]
+        inbox: Inbox[SpawnerMessage]
         address, inbox = open_mailbox(SPAWNER_MAILBOX)
         self._crash = trio.Event()
         try:
@@ -66,13 +66,16 @@ class MemorySpawner:
                 nursery.start_soon(self._keep_zygote)
                 nursery.start_soon(self._crash_when_told)
                 task_status.started(address)
-                async for spawn in inbox:
-                    self._unsent.append(spawn)
+                async for message in inbox:
+                    if isinstance(message, Spare):
+                        message.reply.fail(_failed("in memory nothing can be copied"))
+                        continue
+                    self._unsent.append(message)
                     self._asked.set()
         finally:
             failure = _failed("its spawner is ending")
             self._refuse_all(failure)
-            close_mailbox(inbox, lambda spawn: refuse(spawn, failure))
+            close_mailbox(inbox, lambda message: refuse(message, failure))
             address.close()
 
     # --- what may befall it ---------------------------------------------------------------------
@@ -171,10 +174,11 @@ class MemorySpawner:
             spawn.exit.answer(exit_)
 
 
-def refuse(spawn: Spawn, failure: WorkerSpawnFailed) -> None:
+def refuse(message: SpawnerMessage, failure: WorkerSpawnFailed) -> None:
     """Tell who asked that there is no worker."""
-    spawn.reply.fail(failure)
-    spawn.exit.close()
+    message.reply.fail(failure)
+    if isinstance(message, Spawn):
+        message.exit.close()
 
 
 def _failed(why: str) -> WorkerSpawnFailed:

@@ -9,7 +9,7 @@ wants, and a process takes its time to die.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 import attrs
@@ -186,7 +186,8 @@ class MemoryDescriptors:
     def forget_socket(self) -> None:
         self._socket_gone = True
 
-    def send(self, data: bytes) -> bool:
+    def send(self, data: bytes, passed: Sequence[int] = ()) -> bool:
+        # What is passed gets lost: there is no other process for it to be in.
         if self._socket_gone:
             return False
         if self._rest:

@@ -24,7 +24,7 @@ from actors.testing import assert_no_tasks_left
 from pyrepl3.config import Config
 from pyrepl3.errors import PyreplError
 from pyrepl3.supervisor import Supervisor, Tree, open_tree
-from pyrepl3.transport.spawning import Spawn
+from pyrepl3.transport.spawning import SpawnerMessage
 
 from . import deterministic
 from .books import Books
@@ -101,7 +101,7 @@ class World:
         if event["action"] == "Open" and event["of"] == "pool" and self.machine.alive():
             self.books.accuse("a new pool begins while processes of an old one are alive")
 
-    def _make_spawner(self, name: str, config: Config) -> Actor[Address[Spawn]]:
+    def _make_spawner(self, name: str, config: Config) -> Actor[Address[SpawnerMessage]]:
         random = Random(f"spawner {name} {len(self.spawners)} {self.plan.seed}")
         died = {"of": "pool", "action": "ZygoteDies", "template": name}
         tell = partial(self._take_event, died)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
@@ -112,7 +112,7 @@ class MemoryWorker:
     def forget_socket(self) -> None:
         self.data = b""
 
-    def send(self, data: bytes) -> bool:
+    def send(self, data: bytes, passed: Sequence[int] = ()) -> bool:
         return not self.dead.is_set()
 
     async def send_rests(self) -> None:

@@ -54,6 +54,7 @@ VALID: dict[str, dict[str, Any]] = {
         "dropped": 0,
     },
     "undone": {"id": 1, "execution": "e"},
+    "branched": {"id": 1, "pid": 1},
     "error": {
         "execution": "e",
         "name": "ValueError",
