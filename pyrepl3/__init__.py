@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from pyrepl3.errors import SessionLost as SessionLost
     from pyrepl3.errors import SessionNotFound as SessionNotFound
     from pyrepl3.errors import ShuttingDown as ShuttingDown
+    from pyrepl3.errors import SnapshotNotFound as SnapshotNotFound
     from pyrepl3.errors import SnapshotUnavailable as SnapshotUnavailable
     from pyrepl3.errors import StorageFull as StorageFull
     from pyrepl3.errors import StorageIo as StorageIo
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from pyrepl3.remote.session import RemoteSession as RemoteSession
     from pyrepl3.remote.sync_client import SyncClient as SyncClient
     from pyrepl3.remote.sync_client import SyncSession as SyncSession
+    from pyrepl3.snapshots.snapshot_messages import SnapshotInfo as SnapshotInfo
     from pyrepl3.supervisor import Statistics as Statistics
     from pyrepl3.supervisor import Supervisor as Supervisor
     from pyrepl3.supervisor import open_supervisor as open_supervisor
@@ -128,6 +130,8 @@ _HOME_OF = {
     "SessionLost": "pyrepl3.errors",
     "SessionNotFound": "pyrepl3.errors",
     "ShuttingDown": "pyrepl3.errors",
+    "SnapshotInfo": "pyrepl3.snapshots.snapshot_messages",
+    "SnapshotNotFound": "pyrepl3.errors",
     "SnapshotUnavailable": "pyrepl3.errors",
     "Started": "pyrepl3.events",
     "Statistics": "pyrepl3.supervisor",

@@ -161,6 +161,8 @@ class PoolConfig:
     """Idle sessions to keep ready, for each template."""
     max_sessions: int = attrs.field(default=100, validator=count)
     """All of them: starting, idle, leased and stopping, of every template."""
+    max_snapshots: int = attrs.field(default=32, validator=count)
+    """Kept ones that have a name. Each is a process, with the memory that is its alone."""
     acquire_timeout_s: float = attrs.field(default=5.0, validator=seconds)
     idle_lifetime_s: float = attrs.field(default=600.0, validator=seconds)
     """An idle session is replaced by a new one after this, give or take a tenth by chance."""

@@ -46,6 +46,7 @@ class Code(enum.StrEnum):
     TRANSACTION_ACTIVE = enum.auto()
     NO_TRANSACTION = enum.auto()
     SNAPSHOT_UNAVAILABLE = enum.auto()
+    SNAPSHOT_NOT_FOUND = enum.auto()
     POOL_EXHAUSTED = enum.auto()
     POOL_DEGRADED = enum.auto()
     SHUTTING_DOWN = enum.auto()
@@ -116,6 +117,7 @@ CODES: Mapping[Code, CodeInfo] = {
     Code.SNAPSHOT_UNAVAILABLE: CodeInfo(
         409, _ANSWER, False, "the session's process cannot be copied as it is"
     ),
+    Code.SNAPSHOT_NOT_FOUND: CodeInfo(404, _ANSWER, False, "there is no snapshot of this name"),
     Code.POOL_EXHAUSTED: CodeInfo(503, _ANSWER, True, "no session came free in time"),
     Code.POOL_DEGRADED: CodeInfo(503, _ANSWER, True, "sessions of this template fail to start"),
     Code.SHUTTING_DOWN: CodeInfo(503, _ANSWER, True, "the service is ending"),
@@ -296,6 +298,12 @@ class SnapshotUnavailable(PyreplError):
     """
 
     code = Code.SNAPSHOT_UNAVAILABLE
+
+
+class SnapshotNotFound(PyreplError):
+    """Raised where no snapshot has this name, or its process has ended since."""
+
+    code = Code.SNAPSHOT_NOT_FOUND
 
 
 class PoolExhausted(PyreplError):

@@ -288,6 +288,33 @@ class Acquire:
     reply: Reply[Lease]
 
 
+@attrs.define(eq=False)
+class AcquireAll:
+    """Several at once, in one turn of the pool: nobody comes in between.
+
+    So of two callers who each want several the first gets all of its own before the second gets
+    one more, and neither waits with some in its hands for what the other has.
+    """
+
+    acquisitions: tuple[Acquire, ...]
+
+
+@attrs.define(eq=False)
+class AddTemplate:
+    """There is a snapshot now, of which sessions may be asked for under this name."""
+
+    template: str
+    reply: Reply[None]
+
+
+@attrs.define(eq=False)
+class RetireTemplate:
+    """No session of that snapshot is asked for any more. Answered when the last has ended."""
+
+    template: str
+    reply: Reply[None]
+
+
 @attrs.frozen
 class CancelAcquire:
     """The caller has gone; whatever it was given by now comes as a Release."""
@@ -354,6 +381,9 @@ class PoolRang:
 
 PoolMessage = (
     Acquire
+    | AcquireAll
+    | AddTemplate
+    | RetireTemplate
     | CancelAcquire
     | Release
     | SessionStarted

@@ -6,6 +6,7 @@ Owns the wiring and nothing else: who is whose child, and who gets whose address
     │                          so no session of the old one may live on
     ├── spawners               one for one
     │   └── a Spawner for each template
+    ├── KeptSnapshots          one task a snapshot: a Spawner around a copy of a session
     ├── Sessions               one subtree a session, each all for one: Session, Transport
     └── Pool                   who gets which session
 """
@@ -13,7 +14,7 @@ Owns the wiring and nothing else: who is whose child, and who gets whose address
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,11 +24,21 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from actors import Actor, Address, ChildSpec, RestartIntensity, Strategy, open_body_nursery
+from actors import (
+    Actor,
+    ActorGone,
+    Address,
+    ChildSpec,
+    RestartIntensity,
+    Strategy,
+    open_body_nursery,
+)
 from actors import Supervisor as ActorSupervisor
 from pyrepl3.client.leasing import Leasing
 from pyrepl3.client.session import Session
 from pyrepl3.client.settings import SessionSettings
+from pyrepl3.client.snapshot_desk import SnapshotDesk
+from pyrepl3.client.tenancy import Tenancies, Tenancy
 from pyrepl3.config import (
     DEFAULT_TEMPLATE,
     Config,
@@ -36,16 +47,17 @@ from pyrepl3.config import (
     check_protection,
     check_timeout,
 )
-from pyrepl3.errors import PyreplError
 from pyrepl3.extras import extra_needed
-from pyrepl3.messages import Lease, PoolMessage, SessionsMessage
+from pyrepl3.messages import PoolMessage, SessionsMessage
 from pyrepl3.pool.pool import Pool
 from pyrepl3.pool.pool_statistics import PoolStatistics
 from pyrepl3.pool.pool_trace import PoolTrace
 from pyrepl3.session.session_trace import SessionTrace
 from pyrepl3.session.sessions import Sessions
-from pyrepl3.telemetry.observing import AcquisitionFailed, Observers, SessionAcquired
-from pyrepl3.transport.spawner import Spawner
+from pyrepl3.snapshots.kept_snapshots import KeptSnapshots
+from pyrepl3.snapshots.snapshot_messages import SnapshotInfo, SnapshotsMessage
+from pyrepl3.telemetry.observing import Observers
+from pyrepl3.transport.spawner import Spawner, zygotes_of
 from pyrepl3.transport.spawning import SpawnerMessage
 
 if TYPE_CHECKING:
@@ -54,6 +66,7 @@ if TYPE_CHECKING:
     from pyrepl3.telemetry.metrics import Metrics
 
 SPAWNERS = "spawners"
+SNAPSHOTS = "snapshots"
 SESSIONS = "sessions"
 POOL = "pool"
 
@@ -73,10 +86,12 @@ class Statistics:
 def zygote_spawner(name: str, config: Config, sink: Sink | None = None) -> Spawner:
     """What starts the workers of this template."""
     return Spawner(
-        name=name,
-        template=config.template(name),
-        limits=config.limits_of(name),
-        zygote_start_timeout_s=config.pool.start_timeout_s,
+        name,
+        zygotes_of(
+            config.template(name),
+            config.limits_of(name),
+            start_timeout_s=config.pool.start_timeout_s,
+        ),
         on_zygote_death=None if sink is None else partial(_record_zygote_death, name, sink),
     )
 
@@ -100,6 +115,7 @@ class Tree:
     sink: Sink | None = None
     root: ActorSupervisor = attrs.field(init=False)
     spawners: ActorSupervisor = attrs.field(init=False)
+    snapshots: KeptSnapshots = attrs.field(init=False)
     pool: Pool | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -107,6 +123,7 @@ class Tree:
         self.root = ActorSupervisor(
             [
                 ChildSpec(SPAWNERS, self._run_spawners, shutdown_s=2 * shutdown_s),
+                ChildSpec(SNAPSHOTS, self._run_snapshots, shutdown_s=2 * shutdown_s),
                 ChildSpec(SESSIONS, self._run_sessions, shutdown_s=shutdown_s),
                 ChildSpec(POOL, self._run_pool, stop=self._stop_pool, shutdown_s=shutdown_s),
             ],
@@ -130,18 +147,43 @@ class Tree:
         )
         await self.spawners.run(task_status=task_status)
 
+    async def _run_snapshots(
+        self, *, task_status: trio.TaskStatus[Address[SnapshotsMessage]]
+    ) -> None:
+        pool = self.config.pool
+        self.snapshots = KeptSnapshots(pool.max_snapshots, pool.start_timeout_s)
+        await self.snapshots.run(task_status=task_status)
+
     async def _run_sessions(
         self, *, task_status: trio.TaskStatus[Address[SessionsMessage]]
     ) -> None:
-        sessions = Sessions(self.config, self._spawner_address, self._session_trace)
+        sessions = Sessions(self.config, self.spawner_address, self._limits_of, self._session_trace)
         await sessions.run(task_status=task_status)
 
     def _session_trace(self, session: str) -> SessionTrace | None:
         return None if self.sink is None else SessionTrace(self.sink, session)
 
-    def _spawner_address(self, name: str) -> Address[SpawnerMessage]:
+    def spawner_address(self, name: str) -> Address[SpawnerMessage]:
+        """What starts processes of a template, or of a snapshot, by what the pool calls it.
+
+        Raises Gone.
+        """
+        kept = self.snapshots.get(name)
+        if kept is not None and kept.address is not None:
+            return kept.address
+        if name not in self.config.templates:
+            raise ActorGone(name)
         address: Address[SpawnerMessage] = self.spawners.address(name)
         return address
+
+    def lineage_of(self, name: str) -> Sequence[str]:
+        """Of a snapshot, by what the pool calls it: what it came from, the latest first."""
+        kept = self.snapshots.get(name)
+        return () if kept is None else kept.lineage
+
+    def _limits_of(self, name: str) -> Limits:
+        kept = self.snapshots.get(name)
+        return self.config.limits_of(name) if kept is None else kept.limits
 
     async def _run_pool(self, *, task_status: trio.TaskStatus[Address[PoolMessage]]) -> None:
         trace = None if self.sink is None else PoolTrace(self.sink)
@@ -160,6 +202,11 @@ class Tree:
             **{f"{SPAWNERS}/{template}": times for template, times in spawners.items()},
         }
 
+    def snapshots_address(self) -> Address[SnapshotsMessage]:
+        """Where the keeper of snapshots is now."""
+        address: Address[SnapshotsMessage] = self.root.address(SNAPSHOTS)
+        return address
+
     def pool_address(self) -> Address[PoolMessage]:
         """Where the pool is now."""
         address: Address[PoolMessage] = self.root.address(POOL)
@@ -174,13 +221,22 @@ class Supervisor:
         self.observers = Observers()
         """Who watches what it does: `with supervisor.observers.joined_by(observer):`."""
         self._tree = tree
-        self._leasing = Leasing(tree.pool_address)
+        self._desk = SnapshotDesk(
+            tree.pool_address, tree.snapshots_address, tree.spawner_address, tree.lineage_of
+        )
+        self._tenancies = Tenancies(
+            Leasing(tree.pool_address),
+            self._desk,
+            self.observers,
+            lambda: config.pool.max_sessions,
+        )
 
     @asynccontextmanager
     async def session(
         self,
         template: str = DEFAULT_TEMPLATE,
         *,
+        from_snapshot: str | None = None,
         cwd: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
         limits: Limits | None = None,
@@ -190,60 +246,73 @@ class Supervisor:
     ) -> AsyncGenerator[Session]:
         """Lease a session for the length of the block; used, it is discarded afterwards.
 
-        ``cwd``, ``env`` and ``limits`` are this session's own, within its template's.
+        ``from_snapshot``: one that `Session.snapshot` has kept, in place of a template. ``cwd``,
+        ``env`` and ``limits`` are this session's own, within its template's.
         ``transaction_policy`` and ``guard`` are its executions', where they name none: see
         `Session.run`; None: its template's. Raises PoolExhausted, PoolDegraded,
-        WorkerSpawnFailed, ShuttingDown or ConfigInvalid.
+        WorkerSpawnFailed, SnapshotNotFound, ShuttingDown or ConfigInvalid.
         """
+        tenancy = await self.open_session(
+            template,
+            from_snapshot=from_snapshot,
+            cwd=cwd,
+            env=env,
+            limits=limits,
+            acquire_timeout_s=acquire_timeout_s,
+            transaction_policy=transaction_policy,
+            guard=guard,
+        )
+        try:
+            yield tenancy.session
+        finally:
+            await tenancy.close()  # noqa: ASYNC102  # shielded and bounded inside
+
+    async def open_session(
+        self,
+        template: str = DEFAULT_TEMPLATE,
+        *,
+        from_snapshot: str | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        acquire_timeout_s: float | None = None,
+        transaction_policy: TransactionPolicy | None = None,
+        guard: bool | None = None,
+    ) -> Tenancy:
+        """As `session`, for who has no block for it: to be closed by the caller, whatever comes."""
         check_timeout("acquire_timeout_s", acquire_timeout_s)
         if acquire_timeout_s is None:
             acquire_timeout_s = self.config.pool.acquire_timeout_s
         check_protection(transaction_policy, guard)
-        kind = self.config.template(template)
+        kept = None if from_snapshot is None else await self._desk.find(from_snapshot)
+        origin = template if kept is None else kept.info.template
+        kind = self.config.template(origin)
         settings = SessionSettings.of(
-            self.config.limits_of(template),
+            self.config.limits_of(origin) if kept is None else kept.limits,
             cwd=cwd,
             env=env,
             limits=limits,
             policy=transaction_policy or kind.transaction_policy,
             guard=kind.guard if guard is None else guard,
         )
-        lease = await self._acquire(template, acquire_timeout_s)
-        # None while there is none to give back: a lease is given back once, also where the next
-        # acquisition fails or is cancelled.
-        held: Lease | None = lease
+        return await self._tenancies.open(
+            template if kept is None else kept.template,
+            settings,
+            acquire_timeout_s,
+            origin=origin,
+        )
 
-        async def renew() -> Lease:
-            nonlocal held
-            if held is not None:
-                lost, held = held, None
-                await self._leasing.release(lost, used=True)
-            held = await self._acquire(template, acquire_timeout_s)
-            return held
+    async def snapshots(self) -> list[SnapshotInfo]:
+        """Those that were kept by `Session.snapshot`, the oldest first. Raises ShuttingDown."""
+        return [kept.info for kept in await self._desk.list()]
 
-        session = Session(lease, settings, renew, self.observers)
-        try:
-            await session.open()
-            yield session
-        finally:
-            used = session.touched
-            session.end()
-            if held is not None:
-                await self._leasing.release(held, used=used)  # noqa: ASYNC102  # shielded and bounded inside
+    async def drop_snapshot(self, name: str) -> None:
+        """Nobody opens sessions from it any more; those that there are go on.
 
-    async def _acquire(self, template: str, timeout_s: float) -> Lease:
-        asked_at = trio.current_time()
-        try:
-            lease = await self._leasing.acquire(template, timeout_s)
-        except PyreplError as error:
-            wait_s = trio.current_time() - asked_at
-            self.observers.notice(
-                AcquisitionFailed(template=template, code=error.code, wait_s=wait_s)
-            )
-            raise
-        wait_s = trio.current_time() - asked_at
-        self.observers.notice(SessionAcquired(template=template, warm=lease.warm, wait_s=wait_s))
-        return lease
+        Raises SnapshotNotFound, ShuttingDown.
+        """
+        kept = await self._desk.find(name)
+        await self._desk.drop(kept.template)
 
     @asynccontextmanager
     async def serve(

@@ -32,6 +32,8 @@ CONSTANTS
                       \* of them than Waiters, so that a start finds a fresh one
     MinIdle,          \* idle sessions to keep ready, for each template
     MostSpare,        \* ... and at most, when the demand is high
+    Snapshots,        \* of the templates those that are copies of a session:
+                      \* nothing of them is kept ready
     MaxSessions,      \* starting, idle, leased and stopping together
     BreakerFailures,  \* failed starts in a row that open a breaker
     None
@@ -104,12 +106,14 @@ HandOverIsDue == ~shutting /\ \E t \in DOMAIN breakers : Idle(t) # {} /\ Waiting
 RefuseIsDue(w) ==
     \/ shutting
     \/ breakers[callers[w].template].position = "open" /\ Idle(callers[w].template) = {}
+KeptReady(t) == IF t \in config.snapshots THEN 0 ELSE config.min_idle
+MostKeptReady(t) == IF t \in config.snapshots THEN 0 ELSE config.most_spare
 \* The longest waiting first; spare sessions when nobody waits for a start.
 StartIsDue(t) ==
     /\ Room
     /\ IF ToBeServed # {}
        THEN t = NextToBeServed
-       ELSE MayStart(t) /\ Cardinality(Idle(t) \cup Starting(t)) < config.min_idle + Len(Waiting(t))
+       ELSE MayStart(t) /\ Cardinality(Idle(t) \cup Starting(t)) < KeptReady(t) + Len(Waiting(t))
 \* A full pool in which somebody waits: idle sessions of others give way.
 RoomIsDue ==
     /\ Cardinality(DOMAIN sessions) >= config.max_sessions
@@ -145,8 +149,8 @@ Refused(w) == IF callers[w].state = "gone" THEN callers ELSE Without(callers, w)
 
 ---------------------------------------------------------------------------
 Configurations ==
-    {[min_idle |-> MinIdle, most_spare |-> MostSpare, max_sessions |-> MaxSessions,
-      breaker_failures |-> BreakerFailures]}
+    {[min_idle |-> MinIdle, most_spare |-> MostSpare, snapshots |-> Snapshots,
+      max_sessions |-> MaxSessions, breaker_failures |-> BreakerFailures]}
 Closed == [position |-> "closed", failures |-> 0, paused |-> FALSE]
 
 Init ==
@@ -304,7 +308,7 @@ Start(t, s, e) ==
     /\ Room
     /\ MayStart(t)
     /\ \/ StartIsDue(t)
-       \/ ToBeServed = {} /\ Cardinality(Idle(t) \cup Starting(t)) < config.most_spare + Len(Waiting(t))
+       \/ ToBeServed = {} /\ Cardinality(Idle(t) \cup Starting(t)) < MostKeptReady(t) + Len(Waiting(t))
     /\ s \in FreeSlots
     /\ Fresh(s, e)
     /\ sessions' = With(sessions, s, [template |-> t, phase |-> "starting", owner |-> None,
@@ -554,6 +558,11 @@ OnlyAnIdleSessionIsHandedOut ==
           sessions[s].owner = None /\ sessions'[s].owner # None
               => sessions[s].phase = "idle" /\ ~processes[s].used]_vars
 
+ASnapshotIsStartedForSomebody ==
+    [][\A s \in DOMAIN sessions' \ DOMAIN sessions :
+          LET t == sessions'[s].template
+          IN  t \in config.snapshots => Len(Waiting(t)) > Cardinality(Idle(t) \cup Starting(t))]_vars
+
 ABreakerOpensAfterItsFailures ==
     [][\A t \in Templates : breakers[t].position = "closed" /\ breakers'[t].position # "closed" =>
           breakers'[t].position = "open" /\ breakers[t].failures + 1 = config.breaker_failures]_vars
@@ -637,7 +646,7 @@ NothingIsStartedInVain ==
     [][\A s \in DOMAIN sessions' \ DOMAIN sessions :
           LET t == sessions'[s].template
           IN  /\ ~breakers[t].paused
-              /\ Cardinality(Idle(t) \cup Starting(t)) < config.most_spare + Len(Waiting(t))
+              /\ Cardinality(Idle(t) \cup Starting(t)) < MostKeptReady(t) + Len(Waiting(t))
               /\ ToBeServed # {} => t = NextToBeServed]_vars
 
 AProcessLivesOnce ==
@@ -661,8 +670,8 @@ AWaiterIsAnswered == \A w \in Waiters : w \in DOMAIN callers /\ Waits(w) ~> ~Wai
 ACallerIsDone == \A w \in Waiters : w \in DOMAIN callers ~> w \notin DOMAIN callers
 ADeathIsReplaced ==
     \A t \in Templates :
-        Cardinality(Idle(t) \cup Starting(t)) < config.min_idle
-            ~> \/ Cardinality(Idle(t) \cup Starting(t)) >= config.min_idle
+        Cardinality(Idle(t) \cup Starting(t)) < KeptReady(t)
+            ~> \/ Cardinality(Idle(t) \cup Starting(t)) >= KeptReady(t)
                \/ ~Room
                \/ breakers[t].position # "closed"
 ABreakerTriesAgain == \A t \in Templates : breakers[t].position = "open" ~> breakers[t].position # "open"

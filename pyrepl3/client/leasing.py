@@ -7,14 +7,21 @@ a session is used for.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 import trio
 
-from actors import Address, Gone, ask
+from actors import Address, Answer, Gone, Reply, ask, open_reply
 from pyrepl3.errors import PyreplError
-from pyrepl3.messages import Acquire, CancelAcquire, Lease, PoolMessage, Release
+from pyrepl3.messages import (
+    Acquire,
+    AcquireAll,
+    CancelAcquire,
+    Lease,
+    PoolMessage,
+    Release,
+)
 from pyrepl3.pool import refusals
 
 GIVE_BACK_S = 5.0
@@ -54,6 +61,45 @@ class Leasing:
             if not unwanted:
                 await self._notify(CancelAcquire(waiter))  # noqa: ASYNC102  # shielded and bounded inside
             raise
+
+    async def acquire_all(self, template: str, count: int, timeout_s: float) -> list[Lease]:
+        """So many sessions of that template, or none.
+
+        Raises as `acquire`; when cancelled, or where one cannot be had, nothing is held.
+        """
+        waiters = [next(self._waiters) for _ in range(count)]
+        deadline = trio.current_time() + timeout_s
+        answers: list[Answer[Lease]] = []
+        acquisitions: list[Acquire] = []
+        for waiter in waiters:
+            reply: Reply[Lease]
+            answer: Answer[Lease]
+            reply, answer = open_reply()
+            answers.append(answer)
+            acquisitions.append(Acquire(waiter, template, deadline, reply))
+        leases: list[Lease] = []
+        try:
+            await self.pool().send(AcquireAll(tuple(acquisitions)))
+            del acquisitions
+            for answer in answers:
+                leases += [await answer.wait()]
+        except BaseException as error:
+            for answer in answers:
+                answer.abandon(leases.append)
+            await self._give_up(waiters, leases)  # noqa: ASYNC102  # shielded and bounded inside
+            if isinstance(error, trio.BrokenResourceError | trio.ClosedResourceError | Gone):
+                raise refusals.shutting_down() from error
+            raise
+        return leases
+
+    async def _give_up(self, waiters: Sequence[int], leases: Sequence[Lease]) -> None:
+        """Hold none of them, whatever became of each."""
+        given = {lease.waiter for lease in leases}
+        for lease in leases:
+            await self.release(lease, used=False)
+        for waiter in waiters:
+            if waiter not in given:
+                await self._notify(CancelAcquire(waiter))
 
     async def release(self, lease: Lease, *, used: bool) -> None:
         """Give a session back; it is discarded if it was used. Not to be cancelled: bounded.

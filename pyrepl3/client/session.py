@@ -10,7 +10,7 @@ import itertools
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 
@@ -37,10 +37,25 @@ from pyrepl3.messages import (
     open_events,
 )
 from pyrepl3.session import refusals
+from pyrepl3.snapshots.snapshot_messages import SnapshotInfo
 from pyrepl3.telemetry.observing import ObservedExecution, Observers
 from pyrepl3.telemetry.traceparent import current_traceparent
 
 Renew = Callable[[], Awaitable[Lease]]
+
+
+class Branching(Protocol):
+    """What can be made of a session as a whole, by who has leased it."""
+
+    async def fork(self, count: int) -> list[Session]:
+        """As `Session.fork`."""
+
+    async def snapshot(self, name: str) -> SnapshotInfo:
+        """As `Session.snapshot`."""
+
+    async def close(self) -> None:
+        """As `Session.close`."""
+
 
 ATTEMPTS = 4
 """Processes to try for a request of which nothing ran. One cause (their zygote's end, say) kills
@@ -63,10 +78,15 @@ class Session:
         settings: SessionSettings,
         renew: Renew,
         observers: Observers | None = None,
+        *,
+        template: str | None = None,
+        branching: Branching | None = None,
     ) -> None:
         self.id = lease.session
         """The session's id; it stays when a first process that died unused is replaced."""
-        self.template = lease.template
+        self.template = template or lease.template
+        """Of the configuration; where it was forked from a snapshot, that of the original."""
+        self._branching = branching
         self._settings = settings
         self._renew = renew
         self._observers = observers
@@ -320,6 +340,44 @@ class Session:
         """
         answer = await self._transact("undo", {"to": to})
         return str(answer["execution"])
+
+    # --- branches -----------------------------------------------------------------------------
+
+    async def fork(self, count: int) -> list[Session]:
+        """``count`` new sessions with this one's state, each in a process of its own: all or none.
+
+        They are given back with this one, or by `close`. Random numbers are their own, open files
+        are read on from where they are; what else they share with this one `docs/snapshots.md`
+        tells. Raises SnapshotUnavailable, TransactionActive, PoolExhausted, SessionLost,
+        ConfigInvalid.
+        """
+        return await self._branches().fork(count)
+
+    async def snapshot(self, name: str) -> SnapshotInfo:
+        """Keep this session's state: `supervisor.session(from_snapshot=name)` opens others with it.
+
+        It outlives this session, up to `supervisor.drop_snapshot`. Raises SnapshotUnavailable,
+        TransactionActive, IdConflict where the name is taken, SessionLost, ConfigInvalid.
+        """
+        return await self._branches().snapshot(name)
+
+    async def close(self) -> None:
+        """Give it back before its block, or that of the session it was forked from, ends.
+
+        Its branches go with it. Not to be cancelled: bounded.
+        """
+        await self._branches().close()
+
+    @property
+    def requests(self) -> SessionRequests:
+        """The way to its actor, for who copies it: it counts as used from now on."""
+        self._untouched = False
+        return self._requests
+
+    def _branches(self) -> Branching:
+        if self._branching is None:
+            raise TypeError("only a session that a supervisor has leased can be forked")
+        return self._branching
 
     async def _transact(
         self, kind: QueryKind, fields: Mapping[str, Any] | None = None

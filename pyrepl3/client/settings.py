@@ -58,6 +58,10 @@ class SessionSettings:
         """The limits that hold."""
         return self.own_limits or self.template_limits
 
+    def of_branch(self) -> SessionSettings:
+        """Those of a session that is forked from this one: what the process has, it has."""
+        return attrs.evolve(self, template_limits=self.limits, cwd=None, env={}, own_limits=None)
+
     def worker_fields(self) -> Mapping[str, Any] | None:
         """What the worker must be told, or None."""
         lowered = {

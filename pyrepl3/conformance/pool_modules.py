@@ -34,6 +34,7 @@ CONSTANTS
     Epochs = {}
     MinIdle = 0
     MostSpare = 0
+    Snapshots = {}
     MaxSessions = 0
     BreakerFailures = 0
 INVARIANTS
@@ -76,26 +77,34 @@ def pool_module(
         actions = [translation.action(event) for event in run[1:]]
         slots = max(slots, translation.highest)
         lines.append(definitions(f"Actions_{number}", actions))
-        lines.append(f"{names[-1]} == {_run(run[0], f'Actions_{number}', whole=has_end)}")
+        templates = _templates_of((*after, *run[1:])).union(run[0]["templates"])
+        told = _run(run[0], f"Actions_{number}", templates=templates, whole=has_end)
+        lines.append(f"{names[-1]} == {told}")
     lines.append(f"Runs == <<{', '.join(names)}>>")
     lines.append(f"RecordedSlots == 1 .. {slots}")
     lines.append("====\n")
     return "\n".join(lines)
 
 
-def _run(opened: Mapping[str, Any], actions: str, *, whole: bool) -> str:
+def _run(opened: Mapping[str, Any], actions: str, *, templates: frozenset[str], whole: bool) -> str:
     config = tla(
         {
             "min_idle": opened["min_idle"],
             # The demand decides how many there are; no more than there is room for.
             "most_spare": opened["max_sessions"],
+            # What the pool was not opened with came to be later: nothing is kept ready of it, so to
+            # the spec it may as well have been there from the start.
+            "snapshots": templates.difference(opened["templates"]),
             "max_sessions": opened["max_sessions"],
             "breaker_failures": opened["breaker_failures"],
         }
     )
-    templates = "{" + ", ".join(map(tla, opened["templates"])) + "}"
-    fields = f"config |-> {config}, templates |-> {templates}, whole |-> {tla(whole)}"
+    fields = f"config |-> {config}, templates |-> {tla(templates)}, whole |-> {tla(whole)}"
     return f"[{fields}, actions |-> {actions}]"
+
+
+def _templates_of(events: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    return frozenset(event["template"] for event in events if "template" in event)
 
 
 @attrs.define

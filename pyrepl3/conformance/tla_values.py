@@ -16,7 +16,7 @@ exhausts its stack."""
 
 
 def tla(value: object) -> str:
-    """The TLA+ expression for a str, int, bool, None, list, tuple or dict with names as keys.
+    """The TLA+ expression for a str, int, bool, None, list, tuple, frozenset, or dict with names.
 
     Raises TypeError for anything else: a float, above all, has no counterpart.
     """
@@ -30,6 +30,8 @@ def tla(value: object) -> str:
         return _quoted(value)
     if isinstance(value, Mapping):
         return _record(value)
+    if isinstance(value, frozenset):
+        return "{" + ", ".join(sorted(map(tla, value))) + "}"
     if isinstance(value, list | tuple):
         return "<<" + ", ".join(map(tla, value)) + ">>"
     raise TypeError(f"TLA+ has no value for a {type(value).__name__}: {value!r}")

@@ -16,11 +16,14 @@ from actors import Address, Alarm, Reply, close_mailbox, open_mailbox
 from pyrepl3.config import Config
 from pyrepl3.messages import (
     Acquire,
+    AcquireAll,
+    AddTemplate,
     CancelAcquire,
     Lease,
     PoolMessage,
     PoolRang,
     Release,
+    RetireTemplate,
     SessionDied,
     SessionEnded,
     SessionsMessage,
@@ -31,7 +34,7 @@ from pyrepl3.messages import (
     StopSession,
 )
 from pyrepl3.pool import refusals
-from pyrepl3.pool.pool_records import Effect, HandOver, Refuse, Start, Stop
+from pyrepl3.pool.pool_records import Effect, Forget, HandOver, Refuse, Start, Stop
 from pyrepl3.pool.pool_state import PoolState
 from pyrepl3.pool.pool_statistics import PoolStatistics
 from pyrepl3.pool.pool_trace import PoolTrace
@@ -52,6 +55,8 @@ class Pool:
     _state: PoolState = attrs.field(init=False)
     _replies: dict[int, Reply[Lease]] = attrs.field(factory=dict, init=False)
     _started: dict[str, SessionStarted] = attrs.field(factory=dict, init=False)
+    _retired: dict[str, Reply[None]] = attrs.field(factory=dict, init=False)
+    """Of snapshots the replies to who waits until nothing is left of them."""
     _address: Address[PoolMessage] = attrs.field(init=False)
     _stopping: trio.Event = attrs.field(factory=trio.Event, init=False)
 
@@ -81,6 +86,8 @@ class Pool:
             self._address.close()
             for reply in self._replies.values():
                 reply.fail(refusals.shutting_down())
+            for emptied in self._retired.values():
+                emptied.close()
 
     def stop(self) -> None:
         """Ask it to end: waiters are refused, sessions are stopped, then `run` returns."""
@@ -103,10 +110,18 @@ class Pool:
         state = self._state
         match message:
             case Acquire():
-                self._replies[message.waiter] = message.reply
-                effects = state.acquire(
-                    message.waiter, message.template, deadline=message.deadline, now=now
-                )
+                effects = self._acquire(message, now)
+            case AcquireAll():
+                effects = [
+                    effect for each in message.acquisitions for effect in self._acquire(each, now)
+                ]
+            case AddTemplate():
+                state.add_template(message.template)
+                message.reply.answer(None)
+                effects = []
+            case RetireTemplate():
+                self._retired[message.template] = message.reply
+                effects = state.retire_template(message.template, now=now)
             case CancelAcquire():
                 self._replies.pop(message.waiter, None)
                 effects = state.cancel(message.waiter, now=now)
@@ -130,6 +145,16 @@ class Pool:
                 effects = state.tick(now=now)
         self._perform(effects)
 
+    def _acquire(self, message: Acquire, now: float) -> list[Effect]:
+        template = self._state.templates.get(message.template)
+        if template is None or template.is_retired:
+            message.reply.fail(refusals.snapshot_gone())
+            return []
+        self._replies[message.waiter] = message.reply
+        return self._state.acquire(
+            message.waiter, message.template, deadline=message.deadline, now=now
+        )
+
     def _perform(self, effects: Iterable[Effect]) -> None:
         """Carry out, without waiting; a hand-over to nobody may lead to further effects."""
         for effect in effects:
@@ -142,6 +167,8 @@ class Pool:
                     self.sessions.send_nowait(
                         StartSession(effect.session, effect.template, self._address)
                     )
+                case Forget():
+                    self._retired.pop(effect.template).answer(None)
                 case Stop():
                     self.sessions.send_nowait(StopSession(effect.session, effect.graceful))
 
@@ -166,5 +193,10 @@ class Pool:
 def _refuse(message: PoolMessage) -> None:
     if isinstance(message, Acquire):
         message.reply.fail(refusals.shutting_down())
+    elif isinstance(message, AcquireAll):
+        for each in message.acquisitions:
+            each.reply.fail(refusals.shutting_down())
+    elif isinstance(message, AddTemplate | RetireTemplate):
+        message.reply.close()
     elif isinstance(message, Release) and message.taken is not None:
         message.taken.close()

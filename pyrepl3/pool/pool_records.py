@@ -62,6 +62,10 @@ class TemplateRecord:
     idle: dict[str, None] = attrs.field(factory=dict)
     """An ordered set: the longest idle first."""
     starting: dict[str, None] = attrs.field(factory=dict)
+    is_snapshot: bool = False
+    """Whether it came to be while the pool ran: then nothing of it is kept ready."""
+    is_retired: bool = False
+    """Whether it is forgotten as soon as nothing is left of it."""
 
 
 @attrs.frozen
@@ -98,4 +102,11 @@ class Stop:
     graceful: bool
 
 
-Effect = HandOver | Refuse | Start | Stop
+@attrs.frozen
+class Forget:
+    """Nothing is left of this template, which was retired."""
+
+    template: str
+
+
+Effect = HandOver | Refuse | Start | Stop | Forget

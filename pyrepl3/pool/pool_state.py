@@ -17,6 +17,7 @@ that they share. Where somebody records, each change is recorded as it is made.
 | `session_died` | a process has ended by itself |
 | `session_ended` | a process is reaped, whatever its session was doing |
 | `shut_down` | the service ends |
+| `add_template`, `retire_template` | a snapshot is there to open sessions from, or no more |
 | `time_out`, `expire`, `retry` | a waiter's, an idle session's, a pause's time is over |
 """
 
@@ -35,6 +36,7 @@ from pyrepl3.pool.breaker import Breaker, Position
 from pyrepl3.pool.demand import Demand
 from pyrepl3.pool.pool_records import (
     Effect,
+    Forget,
     HandOver,
     Phase,
     Refuse,
@@ -139,6 +141,31 @@ class PoolState:
             return effects
         self._become_idle(record, now)
         return effects + self._settle(now)
+
+    # --- snapshots ----------------------------------------------------------------------------
+
+    def add_template(self, name: str) -> None:
+        """From now on sessions of this one may be asked for; none is kept ready.
+
+        To the model it was there from the start: it is not asked for before, nor afterwards.
+        """
+        self.templates[name] = TemplateRecord(
+            name=name,
+            breaker=Breaker(self.config, self.random),
+            demand=Demand(),
+            is_snapshot=True,
+        )
+
+    def retire_template(self, name: str, *, now: float) -> list[Effect]:
+        """Nobody asks for it any more. Whoever waits gets its session, and keeps it."""
+        effects = self._catch_up(now)
+        record = self.templates.get(name)
+        if record is None:
+            return [*effects, Forget(name)]
+        record.is_retired = True
+        for session in record.idle:
+            self.sessions[session].expires = now
+        return [*effects, *self.expire(now=now), *self._settle(now)]
 
     # --- actions of sessions ----------------------------------------------------------------
 
@@ -307,6 +334,7 @@ class PoolState:
         effects.extend(self._start_for_waiters(now))
         effects.extend(self._make_room())
         effects.extend(self._start_spares(now))
+        effects.extend(self._forget_retired())
         return effects
 
     def _hand_over(self, template: TemplateRecord, now: float) -> HandOver:
@@ -334,6 +362,8 @@ class PoolState:
     def _start_spares(self, now: float) -> Iterator[Effect]:
         """Keep as many idle sessions as the demand of late asks for."""
         for template in self.templates.values():
+            if template.is_snapshot:
+                continue
             wanted = template.demand.wanted_idle(now=now, minimum=self.config.min_idle)
             wanted += len(template.waiters)
             while (
@@ -342,6 +372,14 @@ class PoolState:
                 and due.may_start(template)
             ):
                 yield self._start(template, now)
+
+    def _forget_retired(self) -> Iterator[Effect]:
+        """Snapshots that nobody asks for any more, once nothing is left of them."""
+        for template in [each for each in self.templates.values() if each.is_retired]:
+            in_use = (session.template == template.name for session in self.sessions.values())
+            if not template.waiters and not any(in_use):
+                del self.templates[template.name]
+                yield Forget(template.name)
 
     # --- small changes --------------------------------------------------------------------------
 
@@ -377,7 +415,8 @@ class PoolState:
         self.templates[record.template].idle[record.session] = None
         jitter = 1 + IDLE_LIFETIME_JITTER * (2 * self.random.random() - 1)
         record.since = now
-        record.expires = now + self.config.idle_lifetime_s * jitter
+        is_retired = self.templates[record.template].is_retired
+        record.expires = now if is_retired else now + self.config.idle_lifetime_s * jitter
         self._wake_by(record.expires)
 
     def _leave(self, record: SessionRecord, phase: Phase) -> None:

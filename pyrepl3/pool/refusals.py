@@ -8,6 +8,7 @@ from pyrepl3.errors import (
     PoolExhausted,
     PyreplError,
     ShuttingDown,
+    SnapshotNotFound,
     WorkerSpawnFailed,
 )
 from pyrepl3.pool.breaker import Breaker
@@ -63,6 +64,25 @@ def degraded(template: str, breaker: Breaker, *, now: float) -> PyreplError:
         why=why,
         how=f"Mend the template; the next try is in {retry_after_s} s",
         details={"template": template, "retry_after_s": retry_after_s},
+    )
+
+
+def snapshot_gone() -> PyreplError:
+    """It was dropped, or its process has died, while it was asked for."""
+    return SnapshotNotFound(
+        what="there is no such snapshot any more",
+        why="it was dropped, or its process has ended",
+        how="Take it again, or open a session of a template",
+    )
+
+
+def too_many_at_once(count: int, most: int) -> PyreplError:
+    """More branches than there can ever be."""
+    return PoolExhausted(
+        what=f"{count} branches at once cannot be had",
+        why=f"the pool has room for {most} sessions besides the one that is forked",
+        how="Ask for fewer, or raise PoolConfig.max_sessions",
+        details={"count": count, "most": most},
     )
 
 

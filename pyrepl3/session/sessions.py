@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from actors import Address, Gone, open_mailbox
-from pyrepl3.config import Config
+from pyrepl3.config import Config, Limits
 from pyrepl3.errors import InternalError, PyreplError, WorkerSpawnFailed
 from pyrepl3.messages import (
     PoolMessage,
@@ -44,6 +44,8 @@ class Sessions:
 
     config: Config
     spawner_of: Callable[[str], Address[SpawnerMessage]]
+    limits_of: Callable[[str], Limits]
+    """By the template, or by what the pool calls a snapshot."""
     trace_of: Callable[[str], SessionTrace | None] = lambda session: None
     """The recorder of a session, by its id."""
     _subtrees: dict[str, SessionSubtree] = attrs.field(factory=dict, init=False)
@@ -84,7 +86,7 @@ class Sessions:
         subtree = SessionSubtree(
             session=start.session,
             spawner=spawner,
-            limits=self.config.limits_of(start.template),
+            limits=self.limits_of(start.template),
             pool=self.config.pool,
             timeouts=self.config.timeouts,
             on_death=tell_death,

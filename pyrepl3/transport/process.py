@@ -13,6 +13,7 @@ import fcntl
 import functools
 import os
 import signal
+from pathlib import Path
 from struct import Struct
 
 import attrs
@@ -68,6 +69,18 @@ def can_signal_process_groups() -> bool:
     finally:
         os.close(own)
     return True
+
+
+def is_child(pid: int, pidfd: int, *, of: int) -> bool:
+    """Whether that is the pidfd of process ``pid``, and its parent is ``of``."""
+    try:
+        about = Path(f"/proc/self/fdinfo/{pidfd}").read_bytes()
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    # The name in parentheses may hold anything, parentheses too.
+    parent = int(stat.rpartition(b")")[2].split()[1])
+    return f"\nPid:\t{pid}\n".encode() in about and parent == of
 
 
 @attrs.define(eq=False)

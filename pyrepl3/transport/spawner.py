@@ -14,6 +14,8 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
 
 import attrs
 import trio
@@ -22,7 +24,7 @@ from actors import Address, Answer, Inbox, Reply, close_mailbox, open_mailbox, o
 from pyrepl3.config import Limits, Template
 from pyrepl3.errors import WorkerSpawnFailed
 from pyrepl3.transport.descriptors import WorkerDescriptors
-from pyrepl3.transport.process import WorkerProcess, open_control_page
+from pyrepl3.transport.process import WorkerProcess, is_child, open_control_page
 from pyrepl3.transport.spawning import Spare, Spawn, SpawnerMessage, Survivor, WorkerExit
 from pyrepl3.transport.zygote_link import (
     Exited,
@@ -37,7 +39,7 @@ from pyrepl3.transport.zygote_link import (
     encode_spare,
     encode_start,
 )
-from pyrepl3.transport.zygote_process import ZygoteProcess, open_zygote
+from pyrepl3.transport.zygote_process import open_ready_zygote
 
 SPAWNER_MAILBOX = 0
 """Handed over directly: the task that takes them waits for nothing else."""
@@ -99,16 +101,44 @@ class _Life:
     process: WorkerProcess
 
 
+class Zygote(Protocol):
+    """A zygote that takes starts."""
+
+    @property
+    def link(self) -> ZygoteLink:
+        """Its control socket."""
+
+    def has_forked(self, pid: int, pidfd: int) -> bool:
+        """Whether that process is what it says: one that it has forked."""
+
+    def stderr_tail(self) -> str:
+        """What it wrote last."""
+
+
+OpenZygote = Callable[[], AbstractAsyncContextManager[Zygote]]
+"""A zygote for the block, ready. Raises WorkerSpawnFailed."""
+
+
+def zygotes_of(
+    template: Template,
+    limits: Limits,
+    *,
+    start_timeout_s: float,
+    stop_timeout_s: float = ZYGOTE_STOP_S,
+) -> OpenZygote:
+    """Those of a template: each a program of its own."""
+    return lambda: open_ready_zygote(
+        template, limits, start_timeout_s=start_timeout_s, stop_timeout_s=stop_timeout_s
+    )
+
+
 @attrs.define(eq=False)
 class Spawner:
     """The actor around one template's zygote; its address takes `Spawn` and `Spare`."""
 
     name: str
     """The template's, for people."""
-    template: Template
-    limits: Limits
-    zygote_start_timeout_s: float
-    zygote_stop_timeout_s: float = ZYGOTE_STOP_S
+    open_zygote: OpenZygote
     on_zygote_death: Callable[[], None] | None = None
     """Called when a zygote has died that had workers, before they are killed for that."""
     # No bound of its own: each is the one request of a task that waits for its reply.
@@ -162,19 +192,19 @@ class Spawner:
     async def _run_zygote(self) -> WorkerSpawnFailed:
         """One zygote's whole life; returns why there is none any more."""
         try:
-            async with open_zygote(self.template, self.zygote_stop_timeout_s) as zygote:
-                await zygote.wait_ready(self.template, self.limits, self.zygote_start_timeout_s)
-                await self._serve(zygote.link)
+            async with self.open_zygote() as zygote:
+                await self._serve(zygote)
                 return _zygote_died(zygote)
         except WorkerSpawnFailed as failure:
             return failure
 
-    async def _serve(self, link: ZygoteLink) -> None:
+    async def _serve(self, zygote: Zygote) -> None:
         """Until the zygote hangs up or breaks."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._send_all, link)
+            nursery.start_soon(self._send_all, zygote.link)
             try:
-                while (message := await link.receive()) is not None:
+                while (message := await zygote.link.receive()) is not None:
+                    self._check(message, zygote)
                     self._handle(message)
             except ZygoteBroke:
                 pass  # what it leaves is killed by our caller, like a dead one's
@@ -224,6 +254,17 @@ class Spawner:
 
     # --- from the zygote ------------------------------------------------------------------------
 
+    def _check(self, message: ZygoteMessage, zygote: Zygote) -> None:
+        """Nobody is killed on its word alone. Raises ZygoteBroke."""
+        pid, pidfd = None, None
+        if isinstance(message, Started):
+            pid, pidfd = message.pid, message.pidfd
+        elif isinstance(message, Exited):
+            pid, pidfd = message.survivor, message.pidfd
+        if pid is not None and pidfd is not None and not zygote.has_forked(pid, pidfd):
+            os.close(pidfd)
+            raise ZygoteBroke(f"process {pid} is none that it has forked")
+
     def _handle(self, message: ZygoteMessage) -> None:
         if isinstance(message, Started):
             self._started(message)
@@ -257,6 +298,9 @@ class Spawner:
 
     def _spared(self, message: Spared | NotSpared, spare: Spare) -> None:
         if isinstance(message, NotSpared) or message.pidfd is None:
+            spare.reply.fail(_not_spared())
+        elif not is_child(spare.copy, message.pidfd, of=spare.worker):
+            os.close(message.pidfd)
             spare.reply.fail(_not_spared())
         elif not spare.reply.answer(message.pidfd):
             # Nobody wants it; it ends by the end of its control socket.
@@ -361,7 +405,7 @@ def _start_failed(number: int | None, message: str) -> WorkerSpawnFailed:
     )
 
 
-def _zygote_died(zygote: ZygoteProcess) -> WorkerSpawnFailed:
+def _zygote_died(zygote: Zygote) -> WorkerSpawnFailed:
     tail = zygote.stderr_tail()
     return WorkerSpawnFailed(
         what="a session's process was not started",

@@ -81,6 +81,10 @@ class ZygoteProcess:
             details={"timeout_s": timeout_s, "stderr": self.stderr_tail()},
         )
 
+    def has_forked(self, pid: int, pidfd: int) -> bool:
+        """It is believed: it has run nothing but what the service was configured with."""
+        return True
+
     def stderr_tail(self) -> str:
         """The end of what it has written to stderr: 4 KiB at most."""
         return self._stderr_tail.decode("utf-8", "replace")
@@ -97,6 +101,16 @@ class ZygoteProcess:
             "warmup_code do must not end the process",
             details={"returncode": self._process.returncode, "stderr": tail},
         )
+
+
+@asynccontextmanager
+async def open_ready_zygote(
+    template: Template, limits: Limits, *, start_timeout_s: float, stop_timeout_s: float
+) -> AsyncIterator[ZygoteProcess]:
+    """A new zygote that takes starts. As `open_zygote`, and raises what `wait_ready` does."""
+    async with open_zygote(template, stop_timeout_s) as zygote:
+        await zygote.wait_ready(template, limits, start_timeout_s)
+        yield zygote
 
 
 @asynccontextmanager

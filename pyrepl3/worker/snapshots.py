@@ -211,6 +211,8 @@ class Snapshots:
         """That job was taken from the socket."""
         if len(self._words) > BEGUN:
             self._words[BEGUN] = number
+        if self._ended:
+            self._reap()
 
     def note_count(self, count: int) -> None:
         """The session's executions are counted on, whoever goes on with it."""

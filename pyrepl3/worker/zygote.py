@@ -110,10 +110,16 @@ class Zygote:
             return None
 
     def end(self) -> None:
-        """Kill every worker and everything that workers have left, and wait until it is gone."""
+        """Kill every worker and everything that workers have left, and wait until it is gone.
+
+        Copies have control sockets of their own to end by.
+        """
         deadline = monotonic() + SWEEP_S
         while monotonic() < deadline:
-            orphans.kill_orphans(spared=())
+            self._forget_copies()
+            if self._copies.keys() >= set(orphans.children()):
+                return
+            orphans.kill_orphans(spared=self._copies)
             try:
                 while state := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                     orphans.kill_group_of_zombie(state.si_pid)
@@ -148,19 +154,29 @@ class Zygote:
         return None
 
     def _spare(self, request: int, worker: int, copy: int) -> None:
-        """A worker's child is a copy of it that is to outlive it, if it is that one's child."""
+        """A copy of a worker of ours is to outlive it, or one of a copy's that came from us."""
         pidfd = -1
-        if worker in self._workers and orphans.parent_of(copy) == worker:
+        if self._is_copy(copy, worker):
             with suppress(OSError):
                 pidfd = os.pidfd_open(copy)
         # Looked at again: by now the number is that of whoever the pidfd is of, or of nobody.
-        if pidfd < 0 or orphans.parent_of(copy) not in (worker, os.getpid()):
+        if pidfd < 0 or not self._is_copy(copy, worker):
             if pidfd >= 0:
                 os.close(pidfd)
             self._tell({"type": "not_spared", "id": request})
             return
         self._copies[copy] = pidfd
         self._tell({"type": "spared", "id": request, "pid": copy}, [pidfd])
+
+    def _is_copy(self, copy: int, worker: int) -> bool:
+        """Whether it is that worker's child, and that one comes from here."""
+        own = os.getpid()
+        if copy in self._copies or orphans.parent_of(copy) != worker:
+            return False
+        above: int | None = worker
+        while above and above != own:
+            above = orphans.parent_of(above)
+        return above == own
 
     def _start(self, start: int, passed: list[int]) -> list[int] | None:
         """Fork a worker; returns None here, and in the child what it was passed."""

@@ -16,7 +16,7 @@ from actors import ActorGone, Address, Answer, NoReply, Reply, ask, open_reply
 from pyrepl3.config import Limits, Template
 from pyrepl3.errors import WorkerSpawnFailed
 from pyrepl3.transport.process import WorkerProcess
-from pyrepl3.transport.spawner import SpawnedWorker, Spawner
+from pyrepl3.transport.spawner import SpawnedWorker, Spawner, zygotes_of
 from pyrepl3.transport.spawning import Spawn, WorkerExit
 from pyrepl3.wire.frames import FrameDecoder, encode_frame
 
@@ -168,9 +168,7 @@ async def open_spawner(
 ) -> AsyncIterator[Driven]:
     """A spawner for the block, and the workers that it gave; cancelled at the end of it."""
     template = template if template is not None else Template()
-    spawner = Spawner(
-        name="test", template=template, limits=Limits(), zygote_start_timeout_s=start_timeout_s
-    )
+    spawner = Spawner("test", zygotes_of(template, Limits(), start_timeout_s=start_timeout_s))
     async with trio.open_nursery() as nursery:
         driven = Driven(await nursery.start(spawner.run), nursery.cancel_scope)
         try:

@@ -72,6 +72,7 @@ LAYERS = [
     "wire",
     "journal",
     "transport",
+    "snapshots",
     "session",
     "pool",
     "telemetry",

@@ -10,11 +10,17 @@ import trio
 import trio.testing
 from memory_pool import MemorySessions, World, open_pool
 
-from actors import Address, ChildNotRunning
+from actors import Address, Answer, ChildNotRunning, NoReply, Reply, ask, open_reply
 from pyrepl3.client.leasing import Leasing
 from pyrepl3.config import Config, PoolConfig, Template
-from pyrepl3.errors import PoolDegraded, PoolExhausted, ShuttingDown, WorkerSpawnFailed
-from pyrepl3.messages import PoolMessage
+from pyrepl3.errors import (
+    PoolDegraded,
+    PoolExhausted,
+    ShuttingDown,
+    SnapshotNotFound,
+    WorkerSpawnFailed,
+)
+from pyrepl3.messages import AddTemplate, PoolMessage, RetireTemplate
 from pyrepl3.pool.pool import POOL_MAILBOX, Pool
 
 Clock = trio.testing.MockClock
@@ -245,3 +251,74 @@ async def test_a_lease_is_given_back_to_the_pool_that_gave_it_or_to_nobody(
         assert after.pool.statistics().leased == 1
         await after.leasing.release(new, used=True)
         assert after.pool.statistics().leased == 0
+
+
+# --- several at once -----------------------------------------------------------------------------
+
+
+async def test_several_are_acquired_together_or_none(autojump_clock: Clock) -> None:
+    async with open_pool(min_idle=0, max_sessions=4) as world:
+        await world.acquire()
+        with pytest.raises(PoolExhausted):
+            await world.leasing.acquire_all("a", 4, 1.0)
+        await world.settled()
+        assert world.pool.statistics().leased == 1
+
+        leases = await world.leasing.acquire_all("a", 3, 1.0)
+        assert len({lease.session for lease in leases}) == 3
+        for lease in leases:
+            await world.leasing.release(lease, used=True)
+
+
+async def test_two_who_want_several_do_not_wait_for_each_other(autojump_clock: Clock) -> None:
+    """With room for one of them only, the first gets all of its own, and then the second."""
+    order: list[int] = []
+
+    async def use(world: World, number: int) -> None:
+        leases = await world.leasing.acquire_all("a", 3, 60.0)
+        order.append(number)
+        await trio.sleep(1.0)
+        for lease in leases:
+            await world.leasing.release(lease, used=True)
+
+    async with open_pool(min_idle=0, max_sessions=4) as world, trio.open_nursery() as nursery:
+        for number in range(4):
+            nursery.start_soon(use, world, number)
+            await trio.testing.wait_all_tasks_blocked()
+
+    assert order == [0, 1, 2, 3]
+
+
+async def test_a_snapshot_is_acquired_from_until_it_is_retired(autojump_clock: Clock) -> None:
+    async with open_pool(min_idle=0) as world:
+        with pytest.raises(SnapshotNotFound):
+            await world.leasing.acquire("copy", 1.0)
+        await ask(world.address, lambda reply: AddTemplate("copy", reply))
+        lease = await world.acquire("copy")
+
+        reply: Reply[None]
+        emptied: Answer[None]
+        reply, emptied = open_reply()
+        await world.address.send(RetireTemplate("copy", reply))
+        with pytest.raises(SnapshotNotFound):
+            await world.leasing.acquire("copy", 1.0)
+        with pytest.raises(trio.WouldBlock):
+            emptied.take_nowait()
+        await world.leasing.release(lease, used=True)
+        await emptied.wait()
+
+
+async def test_who_waits_for_a_retired_snapshot_hears_of_the_pools_end(
+    autojump_clock: Clock,
+) -> None:
+    async with open_pool(min_idle=0) as world:
+        await ask(world.address, lambda reply: AddTemplate("copy", reply))
+        await world.acquire("copy")
+        reply: Reply[None]
+        emptied: Answer[None]
+        reply, emptied = open_reply()
+        await world.address.send(RetireTemplate("copy", reply))
+        world.pool.stop()
+
+        with pytest.raises(NoReply):
+            await emptied.wait()

@@ -187,3 +187,30 @@ async def test_200_callers_half_of_them_cancelled_leave_every_session_accounted_
         assert figures.started == len(world.sessions.all)
         assert figures.hits + figures.misses <= 200
         assert figures.deaths == figures.start_failures == 0
+
+
+async def test_several_acquired_together_and_cancelled_at_any_checkpoint_leave_nothing_behind(
+    autojump_clock: Clock,
+) -> None:
+    """They wait for another caller's release, for starts, and for each other."""
+    async with open_pool(min_idle=0, max_sessions=3, idle_lifetime_s=1e6) as world:
+        leases: list[Lease] = []
+
+        async def release_later(lease: Lease) -> None:
+            await trio.sleep(1.0)
+            await world.leasing.release(lease, used=True)
+
+        async def acquire() -> None:
+            leases.extend(await world.leasing.acquire_all("a", 3, 5.0))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(release_later, await world.leasing.acquire("a", 5.0))
+            async for run in cancel_at_each_checkpoint(acquire):
+                assert len(leases) == (0 if run.cancelled else 3)
+                for lease in leases:
+                    await world.leasing.release(lease, used=True)
+                leases.clear()
+                await world.settled()
+                assert world.at_rest()
+                if run.cancel_sent:
+                    nursery.start_soon(release_later, await world.leasing.acquire("a", 5.0))

@@ -6,7 +6,7 @@ import pytest
 from pool_world import World, given, refused, starts, stops
 
 from pyrepl3.errors import PoolExhausted, ShuttingDown, WorkerSpawnFailed
-from pyrepl3.pool.pool_records import HandOver, Phase, Start, Stop
+from pyrepl3.pool.pool_records import Forget, HandOver, Phase, Start, Stop
 
 # --- acquire -------------------------------------------------------------------------------------
 
@@ -387,3 +387,59 @@ def test_a_leased_session_that_died_is_released_to_no_effect() -> None:
 
     assert world.release(session) == []
     assert world.take_back(session) == []
+
+
+# --- snapshots -----------------------------------------------------------------------------------
+
+
+def test_of_a_snapshot_nothing_is_kept_ready() -> None:
+    world = World("a", min_idle=1)
+    world.state.add_template("copy")
+    effects = world.tick()
+    assert [world.state.sessions[each].template for each in starts(effects)] == ["a"]
+
+    (session,) = starts(world.acquire(1, "copy"))
+    assert given(world.started(session)) == [(1, session)]
+    assert starts(world.state.release(session, 1, used=True, now=0.0)) == []
+
+
+def test_a_retired_snapshot_is_forgotten_when_its_last_session_has_ended() -> None:
+    world = World("a")
+    world.state.add_template("copy")
+    first, second = world.lease(1, "copy"), world.lease(2, "copy")
+
+    assert world.state.retire_template("copy", now=0.0) == []
+    world.state.release(first, 1, used=True, now=0.0)
+    assert world.ended(first) == []
+    world.state.release(second, 2, used=True, now=0.0)
+    assert world.ended(second) == [Forget("copy")]
+    assert list(world.state.templates) == ["a"]
+
+
+def test_a_retired_snapshot_serves_who_waits_and_keeps_nothing_idle() -> None:
+    world = World("a")
+    world.state.add_template("copy")
+    idle = world.idle("copy")
+    (starting,) = starts(world.acquire(1, "copy") + world.acquire(2, "copy"))
+    assert world.phase(idle) is Phase.LEASED
+
+    assert world.state.retire_template("copy", now=0.0) == []
+    assert given(world.started(starting)) == [(2, starting)]
+    world.state.take_back(starting, 2, now=0.0)
+    assert stops(world.wake()) == [starting]
+    world.ended(starting)
+    world.state.release(idle, 1, used=True, now=0.0)
+    assert world.ended(idle) == [Forget("copy")]
+
+
+def test_an_idle_session_of_a_retired_snapshot_is_stopped_at_once() -> None:
+    world = World("a")
+    world.state.add_template("copy")
+    idle = world.idle("copy")
+
+    assert stops(world.state.retire_template("copy", now=0.0)) == [idle]
+    assert world.ended(idle) == [Forget("copy")]
+
+
+def test_a_snapshot_that_there_is_not_is_forgotten_at_once() -> None:
+    assert World("a").state.retire_template("copy", now=0.0) == [Forget("copy")]

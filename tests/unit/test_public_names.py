@@ -59,6 +59,8 @@ PUBLIC = [
     "SessionLost",
     "SessionNotFound",
     "ShuttingDown",
+    "SnapshotInfo",
+    "SnapshotNotFound",
     "SnapshotUnavailable",
     "Started",
     "Statistics",

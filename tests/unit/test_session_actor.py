@@ -255,7 +255,7 @@ async def test_while_a_spawner_restarts_its_starts_fail_and_all_else_goes_on() -
         raise ChildNotRunning(template)
 
     async with trio.open_nursery() as nursery:
-        failed = await start(Sessions(Config(), restarting), nursery)
+        failed = await start(Sessions(Config(), restarting, Config().limits_of), nursery)
 
         assert isinstance(failed, SessionStartFailed)
         assert isinstance(failed.error, WorkerSpawnFailed)
@@ -284,7 +284,7 @@ async def test_a_place_is_free_at_once_when_no_process_comes_of_a_start(
             inbox.close()
         else:
             nursery.start_soon(serve)
-        failed = await start(Sessions(Config(), lambda _: spawner), nursery)
+        failed = await start(Sessions(Config(), lambda _: spawner, Config().limits_of), nursery)
 
         assert isinstance(failed, SessionStartFailed)
         assert failed.error is refusal or how != "refuses"
@@ -295,7 +295,7 @@ async def test_a_place_is_free_at_once_when_no_process_comes_of_a_start(
 async def test_a_start_that_takes_too_long_fails_at_its_deadline(autojump_clock: Clock) -> None:
     spawner, inbox = open_mailbox(1)
     async with trio.open_nursery() as nursery:
-        failed = await start(Sessions(Config(), lambda _: spawner), nursery)
+        failed = await start(Sessions(Config(), lambda _: spawner, Config().limits_of), nursery)
 
         assert "10 s" in failed.error.what
         # And as long again as a process may take to be reaped, as there may be one.
@@ -316,7 +316,7 @@ async def test_a_fault_of_our_own_fails_one_start_and_is_told_as_ours(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve)
-        failed = await start(Sessions(Config(), lambda _: spawner), nursery)
+        failed = await start(Sessions(Config(), lambda _: spawner, Config().limits_of), nursery)
 
         assert isinstance(failed, SessionStartFailed)
         assert failed.error.code == Code.INTERNAL_ERROR

@@ -1,0 +1,262 @@
+"""The desk for snapshots: how one is taken, kept, found again and dropped, whatever comes between.
+
+Owns the way through the actors that have a part in it: the session that is copied, the spawner of
+its process, the keeper of snapshots, the pool. Must not know what a session is used for.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import attrs
+import trio
+
+from actors import Address, Answer, Gone, NoReply, Outcome, Reply, ask, open_reply, reply_to
+from pyrepl3.client.requests import SessionRequests
+from pyrepl3.client.transactions import transaction_refused
+from pyrepl3.config import Limits
+from pyrepl3.errors import (
+    ConfigInvalid,
+    PyreplError,
+    SnapshotNotFound,
+    SnapshotUnavailable,
+    WorkerSpawnFailed,
+)
+from pyrepl3.messages import AddTemplate, PoolMessage, Query, RetireTemplate
+from pyrepl3.pool import refusals
+from pyrepl3.snapshots.snapshot_messages import (
+    DropSnapshot,
+    KeepSnapshot,
+    ListSnapshots,
+    SnapshotInfo,
+    SnapshotsMessage,
+)
+from pyrepl3.transport.copied_zygote import CopiedZygote
+from pyrepl3.transport.spawning import Spare, SpawnerMessage
+
+DROP_S = 5.0
+"""For notices to actors that wait for nothing but their mailboxes: far more than it takes."""
+NAME_CHARACTERS = 200
+
+
+@attrs.frozen
+class Kept:
+    """A snapshot that sessions can be opened from."""
+
+    template: str
+    """What the pool calls it."""
+    info: SnapshotInfo
+    limits: Limits
+    """Of the sessions that are opened from it."""
+
+
+@attrs.define(eq=False)
+class SnapshotDesk:
+    """One service's."""
+
+    pool: Callable[[], Address[PoolMessage]]
+    keeper: Callable[[], Address[SnapshotsMessage]]
+    spawner_of: Callable[[str], Address[SpawnerMessage]]
+    """By a session's template, or by what the pool calls the snapshot that it is of."""
+    lineage_of: Callable[[str], Sequence[str]]
+    """Of a snapshot: what its own process came from, and so on."""
+    _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
+
+    async def take(
+        self, requests: SessionRequests, *, name: str | None, origin: str, limits: Limits
+    ) -> Kept:
+        """Keep the state of a session, as it is when its turn has come.
+
+        ``origin`` is the template of it, ``limits`` are those of the sessions to come. When
+        cancelled, nothing is kept. Raises SessionLost, SnapshotUnavailable, TransactionActive,
+        IdConflict, ConfigInvalid, ShuttingDown.
+        """
+        if name is not None:
+            check_name(name)
+        zygote = await self._copy(requests)
+        template = f"{origin}@{name or requests.lease.session}.{next(self._numbers)}"
+        try:
+            info: SnapshotInfo = await ask(
+                self.keeper(),
+                lambda reply: KeepSnapshot(
+                    template,
+                    name,
+                    (requests.lease.template, *self.lineage_of(requests.lease.template)),
+                    requests.lease.session,
+                    limits,
+                    zygote,
+                    reply,
+                ),
+            )
+            await ask(self.pool(), lambda reply: AddTemplate(template, reply))
+        except BaseException as error:
+            zygote.discard()
+            await self.drop(template)  # noqa: ASYNC102  # shielded and bounded inside
+            if isinstance(error, Gone):
+                raise refusals.shutting_down() from error
+            raise
+        return Kept(template, info, limits)
+
+    async def find(self, name: str) -> Kept:
+        """The kept one of that name. Raises SnapshotNotFound, ShuttingDown."""
+        found = await self.list()
+        for kept in found:
+            if kept.info.name == name:
+                return kept
+        known = ", ".join(repr(kept.info.name) for kept in found) or "none"
+        raise SnapshotNotFound(
+            what=f"there is no snapshot {name!r}",
+            why=f"those that are kept: {known}",
+            how="Keep one with `session.snapshot(name)`; it lives as long as the supervisor",
+            details={"name": name},
+        )
+
+    async def keeps(self, template: str) -> bool:
+        """Whether there is still that one; else the pool forgets it, too."""
+        found = any(kept.template == template for kept in await self.list())
+        if not found:
+            await self.drop(template)
+        return found
+
+    async def list(self) -> list[Kept]:
+        """Those with a name, the oldest first. Raises ShuttingDown."""
+        try:
+            found = await ask(self.keeper(), ListSnapshots)
+        except Gone as error:
+            raise refusals.shutting_down() from error
+        return [Kept(template, *told) for template, told in found.items()]
+
+    async def drop(self, template: str) -> None:
+        """Nobody opens sessions from it any more; it ends with the last that there are.
+
+        Not to be cancelled: bounded.
+        """
+        reply: Reply[None]
+        emptied: Answer[None]
+        reply, emptied = open_reply()
+        with (
+            trio.CancelScope(deadline=trio.current_time() + DROP_S, shield=True),
+            # The service has ended, and its snapshots with it.
+            suppress(trio.BrokenResourceError, trio.ClosedResourceError, Gone),
+        ):
+            await self.pool().send(RetireTemplate(template, reply))
+            await ask(self.keeper(), lambda taken: DropSnapshot(template, emptied, taken))
+
+    # --- the copy -------------------------------------------------------------------------------
+
+    async def _copy(self, requests: SessionRequests) -> CopiedZygote:
+        """A copy of the session's process, which is the caller's."""
+        told, control = await self._ask_to_copy(requests)
+        worker, copy = told["worker"], told["pid"]
+        try:
+            pidfd = await self._spare(requests.lease.template, worker, copy)
+            try:
+                # When its own zygote has ended, it comes to the one that this one came from.
+                for zygote in self.lineage_of(requests.lease.template):
+                    with suppress(WorkerSpawnFailed, Gone):  # it has ended, or ends
+                        os.close(await self._spare(zygote, worker, copy))
+            except BaseException:
+                os.close(pidfd)
+                raise
+        except BaseException as error:
+            control.close()
+            if isinstance(error, Gone | PyreplError):
+                raise requests.lost() from error
+            raise
+        return CopiedZygote(copy, pidfd, control)
+
+    async def _spare(self, template: str, worker: int, copy: int) -> int:
+        return await ask(
+            self.spawner_of(template),
+            lambda reply: Spare(worker, copy, reply),
+            on_abandoned=os.close,
+        )
+
+    async def _ask_to_copy(
+        self, requests: SessionRequests
+    ) -> tuple[Mapping[str, Any], socket.socket]:
+        """What the worker answers, and our end of its copy's control socket."""
+        reply: Reply[Mapping[str, Any]]
+        answer: Answer[Mapping[str, Any]]
+        reply, answer = open_reply()
+        try:
+            control = _Control.open()
+        except OSError as error:
+            raise SnapshotUnavailable(
+                what="no snapshot was taken",
+                why=f"the service has too many descriptors open: {error.strerror}",
+                how="Close sessions, or raise the system's limit on them",
+            ) from error
+        query = Query(
+            "branch", {}, reply_to(lambda outcome: control.told(outcome, reply)), control.passed
+        )
+        try:
+            await requests.tell(query)
+        except BaseException:
+            query.reply.close()  # nobody else has it
+            raise
+        try:
+            told = await answer.wait()
+        except NoReply as error:
+            raise requests.lost() from error
+        except BaseException:
+            answer.abandon(lambda _: control.ours.close())
+            raise
+        if told["type"] == "failed":
+            raise transaction_refused(told["name"], told["value"])
+        return told, control.ours
+
+
+@attrs.define(eq=False)
+class _Control:
+    """The two ends of the socket by which a copy is to be spoken to, and what else it needs."""
+
+    ours: socket.socket
+    theirs: socket.socket
+    service: int
+
+    @classmethod
+    def open(cls) -> _Control:
+        """Raises OSError."""
+        service = os.pidfd_open(os.getpid())
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError:
+            os.close(service)
+            raise
+        return cls(ours, theirs, service)
+
+    @property
+    def passed(self) -> tuple[int, int]:
+        return self.theirs.fileno(), self.service
+
+    def told(self, outcome: Outcome[Mapping[str, Any]], reply: Reply[Mapping[str, Any]]) -> None:
+        """The worker has answered, or never will: what was passed is not needed any more."""
+        self.theirs.close()
+        os.close(self.service)
+        taken = False
+        try:
+            told = outcome.unwrap()
+        except NoReply:
+            reply.close()
+        except PyreplError as error:
+            reply.fail(error)
+        else:
+            taken = reply.answer(told) and told["type"] != "failed"
+        if not taken:
+            self.ours.close()
+
+
+def check_name(name: object) -> None:
+    """Of a snapshot. Raises ConfigInvalid."""
+    if not isinstance(name, str) or not 0 < len(name) <= NAME_CHARACTERS or not name.isprintable():
+        raise ConfigInvalid(
+            what=f"a snapshot cannot be called {name!r:.100}",
+            why=f"a name is 1 to {NAME_CHARACTERS} characters that can be printed",
+            how="Choose another one",
+        )

@@ -1,0 +1,1 @@
+"""Snapshots that outlive their sessions, and that other sessions are opened from."""
