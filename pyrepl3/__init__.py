@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pyrepl3.client.execution import Execution as Execution
     from pyrepl3.client.execution import Logs as Logs
     from pyrepl3.client.execution import RichResult as RichResult
+    from pyrepl3.client.history import History as History
+    from pyrepl3.client.history import HistoryEntry as HistoryEntry
     from pyrepl3.client.session import Session as Session
     from pyrepl3.config import Config as Config
     from pyrepl3.config import EndpointConfig as EndpointConfig
@@ -62,9 +64,11 @@ if TYPE_CHECKING:
     from pyrepl3.errors import UnsupportedVersion as UnsupportedVersion
     from pyrepl3.errors import WorkerSpawnFailed as WorkerSpawnFailed
     from pyrepl3.events import Display as Display
+    from pyrepl3.events import DroppedEntry as DroppedEntry
     from pyrepl3.events import Error as Error
     from pyrepl3.events import Event as Event
     from pyrepl3.events import Gap as Gap
+    from pyrepl3.events import HistoryTrimmed as HistoryTrimmed
     from pyrepl3.events import InputRequested as InputRequested
     from pyrepl3.events import InterruptOutcome as InterruptOutcome
     from pyrepl3.events import Output as Output
@@ -93,6 +97,7 @@ _HOME_OF = {
     "Config": "pyrepl3.config",
     "ConfigInvalid": "pyrepl3.errors",
     "Display": "pyrepl3.events",
+    "DroppedEntry": "pyrepl3.events",
     "EndpointConfig": "pyrepl3.config",
     "Error": "pyrepl3.events",
     "Event": "pyrepl3.events",
@@ -101,6 +106,9 @@ _HOME_OF = {
     "ExecutionNotFound": "pyrepl3.errors",
     "ForbiddenOrigin": "pyrepl3.errors",
     "Gap": "pyrepl3.events",
+    "History": "pyrepl3.client.history",
+    "HistoryEntry": "pyrepl3.client.history",
+    "HistoryTrimmed": "pyrepl3.events",
     "HostingConfig": "pyrepl3.config",
     "IdConflict": "pyrepl3.errors",
     "InputRequested": "pyrepl3.events",

@@ -7,7 +7,7 @@ comes before it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -66,6 +66,40 @@ class Gap:
     bytes: int
 
 
+TrimReason = Literal["count", "bytes"]
+
+
+@attrs.frozen
+class DroppedEntry:
+    """An execution that cannot be undone any more, the memory that was kept for it, about, and
+    which bound of the history it was too much for."""
+
+    execution: str
+    bytes: int
+    reason: TrimReason
+
+
+@attrs.frozen
+class HistoryTrimmed:
+    """The oldest of the session's history gave way to this execution: they can no more be undone.
+
+    It comes right before the end of the execution, which may itself be among them, as the last.
+    """
+
+    execution: str
+    dropped: Sequence[DroppedEntry]
+
+    @classmethod
+    def of(cls, execution: str, dropped: Iterable[Mapping[str, Any]]) -> HistoryTrimmed:
+        """From checked maps."""
+        return cls(execution, dropped_entries(dropped))
+
+
+def dropped_entries(told: Iterable[Mapping[str, Any]]) -> list[DroppedEntry]:
+    """From checked maps."""
+    return [DroppedEntry(each["execution"], each["bytes"], each["reason"]) for each in told]
+
+
 @attrs.define(frozen=True, eq=False)
 class InputRequested:
     """The code waits in `input()` (or `getpass`, or a read of `sys.stdin`) for an answer."""
@@ -108,6 +142,8 @@ class Usage:
 
     cpu_s: float
     max_rss_bytes: int
+    history_bytes: int = 0
+    """What the session's history holds of it besides, about, with what is kept of this one."""
 
 
 @attrs.frozen
@@ -151,7 +187,7 @@ class Error:
     details: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-Event = Started | Output | Display | Gap | InputRequested | Result | Error
+Event = Started | Output | Display | Gap | InputRequested | HistoryTrimmed | Result | Error
 """Everything a stream of events may hold."""
 
 

@@ -34,6 +34,7 @@ QueryKind = Literal[
     "history",
     "undo",
     "branch",
+    "redo",
 ]
 
 EVENT_CAPACITY = 8

@@ -111,7 +111,7 @@ class _Attached:
             self._asked.append(event)
             await standard_output.write("stdout", event.prompt)
             self._hide_or_show()
-        else:
+        elif isinstance(event, Result | Error):
             await self._show_end(event)
 
     async def _show_end(self, ending: Result | Error) -> None:

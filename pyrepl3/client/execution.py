@@ -13,9 +13,11 @@ import attrs
 from pyrepl3.errors import ExecutionFailed
 from pyrepl3.events import (
     Display,
+    DroppedEntry,
     Error,
     Event,
     Gap,
+    HistoryTrimmed,
     MimeBundle,
     Output,
     Result,
@@ -103,6 +105,8 @@ class Execution:
     usage: Usage | None = None
     omitted_bytes: int = 0
     """Output that a limit left out; 0 when it is complete."""
+    history_dropped: list[DroppedEntry] = attrs.field(factory=list)
+    """What can no more be undone as it gave way to this one; it may be among them itself."""
     state: State = "kept"
     """What became of the session's variables: of a dry run they are ``rolled_back``."""
 
@@ -126,6 +130,9 @@ class Execution:
             return False
         elif isinstance(event, Gap):
             self.omitted_bytes += event.bytes
+            return False
+        elif isinstance(event, HistoryTrimmed):
+            self.history_dropped.extend(event.dropped)
             return False
         else:
             return False

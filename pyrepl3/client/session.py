@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from pyrepl3.client.settings import SessionSettings
 from pyrepl3.client.transactions import Transactions, transaction_refused
 from pyrepl3.config import TransactionPolicy, check_timeout
 from pyrepl3.errors import ConfigInvalid, PyreplError, SessionLost
-from pyrepl3.events import Error, Event, InterruptOutcome
+from pyrepl3.events import DroppedEntry, Error, Event, InterruptOutcome, dropped_entries
 from pyrepl3.messages import (
     EventChannel,
     EventReceiver,
@@ -314,11 +314,14 @@ class Session:
 
     # --- history ------------------------------------------------------------------------------
 
-    async def keep_history(self, count: int, *, most_bytes: int = HISTORY_BYTES) -> None:
+    async def keep_history(
+        self, count: int, *, most_bytes: int = HISTORY_BYTES
+    ) -> Sequence[DroppedEntry]:
         """From now on up to ``count`` executions can be undone, at most 63; 0 ends that.
 
         Each costs a snapshot, and the memory that the next ones change; where that is more than
-        ``most_bytes`` together, the oldest give way. A crash is rolled back meanwhile.
+        ``most_bytes`` together, the oldest give way: the event `HistoryTrimmed` tells it. A crash
+        is rolled back meanwhile. Returns what gives way to the new bounds.
         """
         if type(count) is not int or type(most_bytes) is not int or count < 0 or most_bytes < 0:
             raise ConfigInvalid(
@@ -326,7 +329,8 @@ class Session:
                 why="both are whole numbers, and not negative",
                 how="Give 10, say; 0 for none",
             )
-        await self._transact("keep_history", {"count": count, "bytes": most_bytes})
+        answer = await self._transact("keep_history", {"count": count, "bytes": most_bytes})
+        return dropped_entries(answer["dropped"])
 
     async def history(self) -> History:
         """What can be undone, the oldest first."""
@@ -339,6 +343,15 @@ class Session:
         not go back so far, TransactionActive, SessionLost.
         """
         answer = await self._transact("undo", {"to": to})
+        return str(answer["execution"])
+
+    async def redo(self) -> str:
+        """Have the execution back that was undone last, until something new is executed.
+
+        Returns its id. Raises ExecutionNotFound where there is nothing to redo, TransactionActive,
+        SessionLost.
+        """
+        answer = await self._transact("redo")
         return str(answer["execution"])
 
     # --- branches -----------------------------------------------------------------------------

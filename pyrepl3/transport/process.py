@@ -19,9 +19,11 @@ from struct import Struct
 import attrs
 import trio
 
-CONTROL_PAGE_BYTES = 8192
 STACK_OFFSET = 4096
-STACK_BYTES = CONTROL_PAGE_BYTES - STACK_OFFSET
+STACK_BYTES = 4096
+CONTROL_PAGE_BYTES = STACK_OFFSET + STACK_BYTES + 128 * 2**10
+"""As in worker/handover.py: behind the stack is what one process of a session leaves to the next.
+No memory is taken for what is not written to."""
 
 _WORD = Struct("=Q")
 _WANTED_OFFSET = 0

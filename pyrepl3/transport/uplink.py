@@ -16,7 +16,7 @@ import trio
 
 from actors import Address
 from pyrepl3.errors import SessionLost
-from pyrepl3.events import Display, Error, InputRequested, Result, Stream
+from pyrepl3.events import Display, Error, HistoryTrimmed, InputRequested, Result, Stream
 from pyrepl3.messages import AnswerInput, Ended, SessionMessage, SessionNotice, Survived
 from pyrepl3.transport import verdicts
 from pyrepl3.transport.flight import ExecutionFlight, Flight, QuestionFlight
@@ -38,9 +38,10 @@ _ANSWERS = frozenset(
         "history",
         "undone",
         "branched",
+        "redone",
     }
 )
-_GO_BACK = {"rolled_back": "rollback", "undone": "undo"}
+_GO_ELSEWHERE = {"rolled_back": "rollback", "undone": "undo", "redone": "redo"}
 """Answers behind which a snapshot takes over, and what they answer."""
 
 
@@ -161,6 +162,8 @@ class Uplink:
             await self._display(message)
         elif kind == "input":
             await self._input(message)
+        elif kind == "trimmed":
+            await self._trimmed(message)
         elif kind in _ANSWERS:
             await self._answered(message)
         elif kind != "heartbeat":
@@ -229,6 +232,12 @@ class Uplink:
             )
             await flight.deliver(event)
 
+    async def _trimmed(self, message: dict[str, Any]) -> None:
+        flight = self._current_execution(message)
+        if not self.keeps_history:
+            raise ProtocolViolation("telling of a history that it was not to keep")
+        await flight.deliver(HistoryTrimmed.of(flight.execution, message["dropped"]))
+
     async def _input(self, message: dict[str, Any]) -> None:
         flight = self._current_execution(message)
         if not flight.run.request.allow_input:
@@ -255,8 +264,8 @@ class Uplink:
         if not isinstance(flight, QuestionFlight) or flight.number != message["id"]:
             raise ProtocolViolation("an answer to what was not asked")
         kind = message["type"]
-        if kind in _GO_BACK:
-            if _GO_BACK[kind] != flight.ask.query.kind:
+        if kind in _GO_ELSEWHERE:
+            if _GO_ELSEWHERE[kind] != flight.ask.query.kind:
                 raise ProtocolViolation("going back where it was not asked to")
             flight.rolled_back = message  # told when it has
             self._say_no_more()

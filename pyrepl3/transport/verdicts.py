@@ -163,7 +163,9 @@ def _signal_name(number: int) -> str:
 
 def _usage(usage: Mapping[str, Any]) -> Usage:
     cpu_s, max_rss_bytes = usage.get("cpu_s"), usage.get("max_rss_bytes")
+    history_bytes = usage.get("history_bytes", 0)
     return Usage(
         float(cpu_s) if isinstance(cpu_s, int | float) else 0.0,
         max_rss_bytes if isinstance(max_rss_bytes, int) else 0,
+        history_bytes if isinstance(history_bytes, int) else 0,
     )

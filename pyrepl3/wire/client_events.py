@@ -16,11 +16,13 @@ from pyrepl3.events import (
     Error,
     Event,
     Gap,
+    HistoryTrimmed,
     InputRequested,
     Output,
     Result,
     Started,
     Usage,
+    dropped_entries,
 )
 
 TERMINAL = frozenset({"result", "error"})
@@ -32,6 +34,7 @@ _TYPES: Mapping[type[Any], str] = {
     Display: "display",
     Gap: "output_gap",
     InputRequested: "input",
+    HistoryTrimmed: "history_trimmed",
     Result: "result",
     Error: "error",
 }
@@ -50,7 +53,13 @@ def as_map(event: Event) -> dict[str, Any]:
         message[name] = getattr(event, name)
     if kind is Result:
         usage = message["usage"]
-        message["usage"] = {"cpu_s": usage.cpu_s, "max_rss_bytes": usage.max_rss_bytes}
+        message["usage"] = {
+            "cpu_s": usage.cpu_s,
+            "max_rss_bytes": usage.max_rss_bytes,
+            "history_bytes": usage.history_bytes,
+        }
+    elif kind is HistoryTrimmed:
+        message["dropped"] = [attrs.asdict(each) for each in message["dropped"]]
     return message
 
 
@@ -70,7 +79,11 @@ def from_map(message: Mapping[str, Any], respond: Respond) -> Event | None:
     fields = {name: message[name] for name in _FIELDS[kind] if name in message}
     if kind is Result:
         usage = fields["usage"]
-        fields["usage"] = Usage(usage["cpu_s"], usage["max_rss_bytes"])
+        fields["usage"] = Usage(
+            usage["cpu_s"], usage["max_rss_bytes"], usage.get("history_bytes", 0)
+        )
+    if kind is HistoryTrimmed:
+        fields["dropped"] = dropped_entries(fields["dropped"])
     if kind is InputRequested:
         number = fields["input"]
 

@@ -71,10 +71,13 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "begun": {"id": _INTEGER},
     "committed": {"id": _INTEGER},
     "rolled_back": {"id": _INTEGER},
-    "keeping": {"id": _INTEGER, "count": _INTEGER},
-    "history": {"id": _INTEGER, "entries": _LIST, "dropped": _INTEGER},
+    "keeping": {"id": _INTEGER, "count": _INTEGER, "dropped": _LIST},
+    "history": {"id": _INTEGER, "entries": _LIST, "undone": _LIST, "dropped": _INTEGER,
+                "count": _INTEGER, "bytes": _INTEGER},
     "undone": {"id": _INTEGER, "execution": _STRING},
     "branched": {"id": _INTEGER, "pid": _INTEGER},
+    "redone": {"id": _INTEGER, "execution": _STRING},
+    "trimmed": {"execution": _STRING, "dropped": _LIST},
     "heartbeat": {},
 }  # fmt: skip
 """What a worker may send, and the types of each field."""
@@ -188,8 +191,12 @@ def _check_rest(kind: str, message: dict[str, Any]) -> None:
             raise ProtocolViolation("an error whose code or state is not a worker's to say")
     elif kind == "result" and message["state"] not in _STATES:
         raise ProtocolViolation("a result whose state is not a worker's to say")
-    elif kind == "history" and not all(map(_is_history_entry, message["entries"])):
+    elif kind == "history" and not all(
+        map(_is_history_entry, [*message["entries"], *message["undone"]])
+    ):
         raise ProtocolViolation("a history whose entries are not as they have to be")
+    elif kind in ("keeping", "trimmed") and not all(map(_is_dropped, message["dropped"])):
+        raise ProtocolViolation("parts of a history that gave way and are not as they have to be")
     elif kind == "completed" and not all(isinstance(match, str) for match in message["matches"]):
         raise ProtocolViolation("completions that are no strings")
 
@@ -200,6 +207,15 @@ def _is_history_entry(entry: object) -> bool:
         and isinstance(entry.get("execution"), str)
         and type(entry.get("private_bytes")) is int
         and isinstance(entry.get("taken_at"), float)
+    )
+
+
+def _is_dropped(entry: object) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("execution"), str)
+        and type(entry.get("bytes")) is int
+        and entry.get("reason") in ("count", "bytes")
     )
 
 

@@ -19,6 +19,7 @@ from .children import keep_order_with_children
 from .codec import decode_message
 from .display import install_display
 from .forks import disown_children
+from .handover import PAGE_BYTES
 from .interrupts import Interrupts, call_user
 from .limits import apply_limits
 from .link import Link
@@ -33,7 +34,6 @@ from .streams import Output
 from .tracebacks import print_exception
 
 PROTOCOL_VERSION = 1
-CONTROL_PAGE_BYTES = 8192
 STACK_DUMP_OFFSET = 4096
 CAPABILITIES = ("await", "complete", "display", "input", "inspect", "interrupt", "is_complete")
 FAILED_START = 1
@@ -201,7 +201,7 @@ def main_from_environment() -> NoReturn:
 def _map_control_page(control_fd: int | None) -> Any:
     if control_fd is None:
         return [0, 0]
-    page = mmap.mmap(control_fd, CONTROL_PAGE_BYTES)
+    page = mmap.mmap(control_fd, PAGE_BYTES)
     lseek(control_fd, STACK_DUMP_OFFSET, os.SEEK_SET)
     faulthandler.register(SIGUSR1, file=control_fd, all_threads=True)
     return memoryview(page).cast("Q")

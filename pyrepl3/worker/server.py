@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from ..wire.frames import FrameTooLarge
 from .descriptors import close_each
+from .history import History
 from .limits import apply_limits
 from .link import Link, LinkEnded
 from .loops import Loops
@@ -68,6 +69,7 @@ class Server:
             "history": self._tell_history,
             "undo": self._undo,
             "branch": self._branch,
+            "redo": self._redo,
             "input_response": questions.take,
             "complete": self._assist,
             "inspect": self._assist,
@@ -128,7 +130,11 @@ class Server:
         except Refusal as refusal:
             return self._runner.refuse(request, refusal.code, str(refusal))
         answer = self._runner.execute(request)
-        self._transactions.judge(request, answer)
+        dropped = self._transactions.judge(request, answer)
+        if dropped:
+            self._link.send(
+                {"type": "trimmed", "execution": request["execution"], "dropped": dropped}
+            )
         return answer
 
     def _begin(self, request: Message) -> None:
@@ -159,22 +165,31 @@ class Server:
             _exit(0)
 
     def _keep_history(self, request: Message) -> None:
-        self._transactions.history.set_bounds(request["count"], request["bytes"])
-        self._link.send({"type": "keeping", "id": request["id"], "count": request["count"]})
+        dropped = self._transactions.history.set_bounds(request["count"], request["bytes"])
+        told = {"count": request["count"], "dropped": dropped}
+        self._link.send({"type": "keeping", "id": request["id"], **told})
 
     def _tell_history(self, request: Message) -> None:
-        history = self._transactions.history
-        told = {"entries": history.entries(), "dropped": history.dropped}
-        self._link.send({"type": "history", "id": request["id"], **told})
+        entries = self._transactions.history.entries()
+        self._link.send({"type": "history", "id": request["id"], **entries})
 
     def _undo(self, request: Message) -> None:
-        """As a roll back, to a snapshot that was taken earlier."""
+        self._go(request, "undone", lambda history: history.undo(request["to"]))
+
+    def _redo(self, request: Message) -> None:
+        self._go(request, "redone", lambda history: history.redo())
+
+    def _go(self, request: Message, told: str, go: Callable[[History], str | None]) -> None:
+        """As a roll back, to a snapshot that was taken earlier, or is of what was undone."""
         try:
-            execution = self._transactions.undo(request["to"])
+            self._transactions.check_none_open()
+            execution = go(self._transactions.history)
         except Refusal as refusal:
             self._refuse(request, refusal)
         else:
-            self._link.send({"type": "undone", "id": request["id"], "execution": execution})
+            if execution is None:
+                return  # this is the copy, and has taken over: it was answered then
+            self._link.send({"type": told, "id": request["id"], "execution": execution})
             _exit(0)
 
     def _branch(self, request: Message) -> None:
@@ -196,6 +211,7 @@ class Server:
 
     def _begin_session(self, read_fd: int, write_fd: int, control_fd: int | None) -> None:
         """This process was forked from a copy of the session that it served."""
+        self._transactions.history.leave()
         self._transactions = Transactions(self._snapshots)
         self._loops.adopt_session()
         self._attach(read_fd, write_fd, control_fd)

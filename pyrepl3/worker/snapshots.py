@@ -23,26 +23,22 @@ from _signal import (
     sigwait,
     valid_signals,
 )
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from posix import _exit, close, fork, getppid, lseek, pipe2, read, setsid, write
+from select import POLLIN, poll
 from stat import S_ISREG
 from time import time
 from typing import Any
 
 from . import orphans
 from .descriptors import CONFIGURATION
+from .handover import Handover
 
 LEAVE = SIGRTMIN + 7
 """By which the service lets a keeper speak; as in transport/process.py."""
 ORPHANED = SIGRTMIN + 8
 """By which the kernel tells a keeper that its parent has died."""
-SURVIVOR, COUNT, BEGUN, KEPT = 2, 3, 4, 8
-"""Words of the control page: who takes over when this process dies, and the execution count then;
-the number of the last job that was taken from the socket, so that the service knows which it holds
-still; and, from the last word on, those that are kept, up to a 0. The zygote reads SURVIVOR and
-KEPT too."""
-MOST_KEPT = 64
 
 READY = b"."
 """What a copy writes when its original may go on."""
@@ -52,30 +48,36 @@ class SnapshotUnavailable(Exception):
     """This process cannot be copied as it is; the text says why."""
 
 
-class _Keeper:
-    """One snapshot, as its original sees it."""
+class Keeper:
+    """One snapshot, as whoever can go back to it sees it."""
 
     def __init__(self, pid: int) -> None:
+        """Raises OSError where there is no such process."""
         self.pid = pid
-        self.label = ""
-        """The execution before which it was taken, where it is kept for that."""
-        self.pages = 0
-        """As many as the original has changed, about, while this was the last one."""
         self.taken_at = time()
         # By this, as user code may have waited for it, and its number be another's then.
         self._pidfd = os.pidfd_open(pid)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether somebody has killed it."""
+        poller = poll()
+        poller.register(self._pidfd, POLLIN)
+        return bool(poller.poll(0))
+
     def end(self) -> None:
+        """Nobody goes back to it any more."""
         with suppress(ProcessLookupError):  # it has been killed
             pidfd_send_signal(self._pidfd, SIGKILL)
         self.forget()
 
     def forget(self) -> None:
+        """It is another process's to see to, or this one."""
         close(self._pidfd)
 
 
 class Snapshots:
-    """Those of one process; at most one of them is open."""
+    """Those of one process; at most one of them is open: it takes over when this process dies."""
 
     def __init__(
         self,
@@ -86,53 +88,53 @@ class Snapshots:
     ) -> None:
         self.is_forking = False
         """Whether what is forked now is a keeper, and no child of the user's."""
+        self.handover = Handover()
+        self.on_take_over: Callable[[], None] = lambda: None
+        """Called in a keeper that has taken over, before anything else of the session's."""
         self._check = check
         self._flush = flush
         self._taken_over = taken_over
-        self._words: Any = ()
         self._zygote = 0
-        self._keeper: _Keeper | None = None
-        self._kept: list[_Keeper] = []
-        """The oldest first."""
+        self._open: Keeper | None = None
         self._ended: list[int] = []
 
     def attach(self, words: Any) -> None:
         """This process is the session's. ``words``: the control page."""
-        self._words = words
+        self.handover.attach(words)
         self._zygote = getppid()
         # Another session's, where this process was forked from a copy of one.
-        self._keeper = None
-        while self._kept:
-            self._kept.pop().forget()
+        keeper = self.close()
+        if keeper is not None:
+            keeper.forget()
         self._ended.clear()
 
     def take(self) -> bool:
-        """Make one. True in the original; False in a keeper, when it has taken over.
+        """Make one, and have it open. True in the original; False in a keeper, when it has taken
+        over.
+
+        Raises SnapshotUnavailable.
+        """
+        keeper = self.copy()
+        if keeper is None:
+            return False
+        self._open = keeper
+        self.handover.name_survivor(keeper.pid)
+        return True
+
+    def copy(self) -> Keeper | None:
+        """Make one that takes over where it is named for that. None in the keeper, when it has.
 
         Raises SnapshotUnavailable.
         """
         random = sys.modules.get("random")
         dice = None if random is None else random.getstate()
         pid = self._copy(self._keep)
-        if not pid:
-            if random is not None:
-                # It throws its dice anew in every child.
-                random.setstate(dice)
-            return False
-        self._keeper = _Keeper(pid)
-        self._words[SURVIVOR] = pid
-        return True
-
-    def release(self) -> None:
-        """What was done since is to stay."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is None:
-            return
-        # First of all: the zygote adopts only who is named there.
-        self._words[SURVIVOR] = 0
-        keeper.end()
-        self._ended.append(keeper.pid)
-        self._reap()
+        if pid:
+            return Keeper(pid)
+        if random is not None:
+            # It throws its dice anew in every child.
+            random.setstate(dice)
+        return None
 
     def plant(self, grow: Callable[[int], None]) -> int:
         """Make a copy that outlives this process, and is no part of its session. Its id; 0 in what
@@ -147,7 +149,7 @@ class Snapshots:
 
     def _copy(self, become: Callable[[int], None]) -> int:
         """Fork, and wait until the copy is ready; 0 in the copy, when ``become`` has returned."""
-        if len(self._words) <= BEGUN:
+        if not self.handover.is_possible:
             raise SnapshotUnavailable("it was not started by the service's zygote")
         self._check()
         _check_threads()
@@ -170,54 +172,35 @@ class Snapshots:
             raise SnapshotUnavailable("its copy ended at once")
         return pid
 
-    # --- history --------------------------------------------------------------------------------
+    def release(self) -> None:
+        """What was done since the open one is to stay."""
+        keeper = self.close()
+        if keeper is not None:
+            # First of all: the zygote adopts only who is named there.
+            self.handover.name_survivor(0)
+            self.end(keeper)
 
     @property
-    def kept(self) -> Sequence[_Keeper]:
-        """Those that may be gone back to, the oldest first."""
-        return self._kept
+    def opened(self) -> Keeper | None:
+        """The one that takes over when this process dies."""
+        return self._open
 
-    def keep(self, label: str, pages: int) -> None:
-        """What was done since is to stay, and can be undone later on by this name."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is None:
-            return
-        keeper.label, keeper.pages = label, pages
-        self._kept.append(keeper)
-        self._write_kept()
-        self._words[SURVIVOR] = 0
+    def close(self) -> Keeper | None:
+        """The open one, which is its caller's to name or to end: nothing is open from here on."""
+        keeper, self._open = self._open, None
+        return keeper
 
-    def drop(self, keeper: _Keeper) -> None:
+    def end(self, keeper: Keeper) -> None:
         """Nobody goes back to it any more."""
-        self._kept.remove(keeper)
-        self._write_kept()
         keeper.end()
         self._ended.append(keeper.pid)
         self._reap()
 
-    def go_back_to(self, keeper: _Keeper) -> None:
-        """It takes over when this process has ended, which is to be at once."""
-        self.release()
-        while self._kept[-1] is not keeper:
-            self.drop(self._kept[-1])
-        self._words[SURVIVOR] = keeper.pid
-
-    def _write_kept(self) -> None:
-        for place, keeper in enumerate(self._kept):
-            self._words[KEPT + place] = keeper.pid
-        self._words[KEPT + len(self._kept)] = 0
-
     def note_begun(self, number: int) -> None:
         """That job was taken from the socket."""
-        if len(self._words) > BEGUN:
-            self._words[BEGUN] = number
+        self.handover.note_begun(number)
         if self._ended:
             self._reap()
-
-    def note_count(self, count: int) -> None:
-        """The session's executions are counted on, whoever goes on with it."""
-        if len(self._words) > COUNT:
-            self._words[COUNT] = count
 
     def _fork(self) -> int:
         self.is_forking = True
@@ -231,7 +214,7 @@ class Snapshots:
             try:
                 if os.waitpid(pid, os.WNOHANG)[0]:
                     self._ended.remove(pid)
-            except ChildProcessError:  # user code has waited for all its children
+            except ChildProcessError:  # user code has waited for all its children, or it never was
                 self._ended.remove(pid)
 
     # --- in the keeper --------------------------------------------------------------------------
@@ -255,13 +238,14 @@ class Snapshots:
         # Of two that wait, the leave comes first; the other would kill when it is let through.
         sigtimedwait({ORPHANED}, 0)
         orphans.become_subreaper()
-        self._words[SURVIVOR] = 0
+        self.handover.name_survivor(0)
+        self._open = None
         self._ended.clear()
-        self._write_kept()
+        self.on_take_over()
         for descriptor, offset in offsets:
             with suppress(OSError):  # its file has become a pipe, say, by another name for it
                 lseek(descriptor, offset, os.SEEK_SET)
-        self._taken_over(int(self._words[COUNT]))
+        self._taken_over(self.handover.count)
         pthread_sigmask(SIG_SETMASK, mask)
 
 

@@ -46,30 +46,32 @@ class Transactions:
                 return False
         elif self._is_history(request) and not self._take_if_possible():
             return False
-        self._snapshots.note_count(count)
+        self.history.go_on()
+        self._snapshots.handover.note_count(count)
         return True
 
-    def judge(self, request: Message, answer: Message) -> None:
-        """Whether what an execution did is undone, now that it has ended."""
+    def judge(self, request: Message, answer: Message) -> list[Message]:
+        """Whether what an execution did is undone, now that it has ended; what gives way to it in
+        the history, where it is not."""
         policy = request.get("transaction_policy")
         failed = answer["type"] == "error"
         if policy == ROLLBACK_ALWAYS or (policy == ROLLBACK_ON_FAILURE and failed):
             answer["state"] = "rolled_back"
+            return []
+        if self._open or not self._is_history(request):
+            return []
+        dropped = self.history.prepare(request["execution"])
+        answer["usage"]["history_bytes"] = self.history.held_bytes
+        return dropped
 
     def leave(self, request: Message) -> None:
         """Its end was told, and what it did stays."""
         if self._open:
             return
         if self._is_history(request):
-            self.history.add(request["execution"])
+            self.history.add()
         else:
             self._snapshots.release()
-
-    def undo(self, to: str | None) -> str:
-        """As of `History`. Raises Refusal."""
-        if self._open:
-            raise Refusal("TRANSACTION_ACTIVE", "a transaction is open: roll that back")
-        return self.history.undo(to)
 
     def begin(self, number: int, count: int) -> bool:
         """Open one, by the request of that number. Raises Refusal."""
@@ -77,7 +79,8 @@ class Transactions:
             raise Refusal("TRANSACTION_ACTIVE", "a transaction is open already")
         if not self._take():
             return False
-        self._snapshots.note_count(count)
+        self.history.go_on()
+        self._snapshots.handover.note_count(count)
         self._open = number
         return True
 

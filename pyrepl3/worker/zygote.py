@@ -34,9 +34,9 @@ from .birth import (
     wait_for_execution,
 )
 from .codec import decode_message, pack
+from .handover import KEPT, MOST_KEPT, SURVIVOR
 from .limits import apply_limits
 from .main import prepare, run_worker
-from .snapshots import KEPT, MOST_KEPT, SURVIVOR
 
 CONTROL_OPTION = "--control-fd"
 MAX_CONFIGURATION_BYTES = 192 * 1024

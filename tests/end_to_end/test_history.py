@@ -78,7 +78,9 @@ async def test_the_history_tells_what_it_holds_and_the_oldest_gives_way(
 
     assert [entry.execution for entry in history.entries] == ids[1:]
     assert history.dropped == 1
+    assert (history.count, history.undone) == (2, [])
     assert all(entry.private_bytes > 0 for entry in history.entries)
+    assert history.private_bytes == sum(entry.private_bytes for entry in history.entries)
 
 
 async def test_what_changes_much_memory_pushes_the_oldest_out(session: pyrepl3.Session) -> None:
@@ -92,6 +94,46 @@ async def test_what_changes_much_memory_pushes_the_oldest_out(session: pyrepl3.S
 
     assert [entry.execution for entry in history.entries] == ids[2:]
     assert history.entries[0].private_bytes > 2**23
+
+
+async def test_what_gives_way_is_told_before_the_end_of_what_it_gave_way_to(
+    session: pyrepl3.Session,
+) -> None:
+    await session.keep_history(1)
+    ids = await take(session, "a")
+    async with session.stream("1") as stream:
+        events = [event async for event in stream]
+    trimmed, result = events[-2:]
+
+    assert isinstance(trimmed, pyrepl3.HistoryTrimmed)
+    assert [(each.execution, each.reason) for each in trimmed.dropped] == [(ids[0], "count")]
+    assert trimmed.dropped[0].bytes > 0
+    assert isinstance(result, pyrepl3.Result)
+    assert result.usage.history_bytes > 0
+    assert (await session.run("2")).history_dropped[0].execution == stream.execution
+
+
+async def test_what_is_too_much_by_itself_gives_way_with_all_before_it(
+    session: pyrepl3.Session,
+) -> None:
+    await session.run("held = bytearray(2**24)\nfor i in range(0, 2**24, 4096): held[i] = 1")
+    await session.keep_history(10, most_bytes=2**23)
+    ids = await take(session, "a")
+    ended = await session.run("for i in range(0, 2**24, 4096): held[i] = 2")
+
+    assert [each.execution for each in ended.history_dropped] == [*ids, ended.id]
+    assert {each.reason for each in ended.history_dropped} == {"bytes"}
+    assert (await session.history()).entries == []
+    assert (await session.run("held[0]")).value == 2
+
+
+async def test_what_is_undone_by_its_policy_pushes_nothing_out(session: pyrepl3.Session) -> None:
+    await session.keep_history(1)
+    ids = await take(session, "a")
+    ended = await session.run("steps.clear()", transaction_policy="rollback_always")
+
+    assert ended.history_dropped == []
+    assert [entry.execution for entry in (await session.history()).entries] == ids
 
 
 async def test_where_nothing_is_kept_nothing_is_undone(session: pyrepl3.Session) -> None:

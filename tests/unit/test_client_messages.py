@@ -10,9 +10,11 @@ import pytest
 from pyrepl3.errors import BadMessage, UnknownType
 from pyrepl3.events import (
     Display,
+    DroppedEntry,
     Error,
     Event,
     Gap,
+    HistoryTrimmed,
     InputRequested,
     Output,
     Result,
@@ -126,6 +128,7 @@ EVENTS: list[Event] = [
     Output("e", "stderr", "oops\n", background=True),
     Display("e", {"text/plain": "x"}, {"a": 1}, display_id="d", update=True),
     Gap("e", 5),
+    HistoryTrimmed("e", [DroppedEntry("d", 4096, "bytes")]),
     Result("e", [1], True, "[1]", {"text/plain": "[1]"}, {}, 3, 0.5, Usage(0.1, 5)),
     Error("e", "KeyError", "'a'", ["line"], None, "kept", 3, 0.5, None, {"signal": 9}),
 ]

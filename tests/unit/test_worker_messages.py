@@ -21,6 +21,8 @@ from pyrepl3.wire.worker_messages import (
     encode_message,
 )
 
+DROPPED = {"execution": "d", "bytes": 4096, "reason": "count"}
+
 VALID: dict[str, dict[str, Any]] = {
     "ready": {"protocol": [1], "language": "python", "version": "3.11.7", "pid": 7},
     "output": {"execution": "e", "stream": "stdout", "data": b"hello"},
@@ -47,14 +49,19 @@ VALID: dict[str, dict[str, Any]] = {
     "begun": {"id": 1},
     "committed": {"id": 1},
     "rolled_back": {"id": 1},
-    "keeping": {"id": 1, "count": 3},
+    "keeping": {"id": 1, "count": 1, "dropped": [DROPPED]},
     "history": {
         "id": 1,
-        "entries": [{"execution": "e", "private_bytes": 1, "taken_at": 1.5}],
+        "entries": [{"execution": "e", "private_bytes": 4096, "taken_at": 1.5}],
+        "undone": [{"execution": "f", "private_bytes": 4096, "taken_at": 2.5}],
         "dropped": 0,
+        "count": 10,
+        "bytes": 2**20,
     },
     "undone": {"id": 1, "execution": "e"},
     "branched": {"id": 1, "pid": 1},
+    "redone": {"id": 1, "execution": "e"},
+    "trimmed": {"execution": "e", "dropped": [DROPPED]},
     "error": {
         "execution": "e",
         "name": "ValueError",
@@ -184,6 +191,10 @@ def test_a_message_without_one_of_its_fields_is_a_violation(kind: str, missing: 
         ("error", "state", "lost"),
         ("result", "state", "lost"),
         ("history", "entries", [{"execution": 1}]),
+        ("history", "undone", [{"execution": "e", "private_bytes": 1}]),
+        ("keeping", "dropped", ["e"]),
+        ("trimmed", "dropped", [{"execution": "e", "bytes": 1, "reason": "mood"}]),
+        ("trimmed", "dropped", [{"execution": "e", "bytes": True, "reason": "count"}]),
         ("history", "entries", [{"execution": "e", "private_bytes": True, "taken_at": 1.5}]),
         ("error", "exit_status", 1.5),
         ("completed", "matches", [b"print"]),
