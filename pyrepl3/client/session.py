@@ -7,41 +7,24 @@ beyond the way to a second session when the first died before it was used.
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
-
-import trio
 
 from pyrepl3.client.editing import Completeness, Completion, Inspection, at_cursor
 from pyrepl3.client.event_stream import EventStream
 from pyrepl3.client.execution import Execution
 from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
 from pyrepl3.client.history import HISTORY_BYTES, History
+from pyrepl3.client.history_requests import HistoryRequests
+from pyrepl3.client.leased import LeasedSession, Renew, file_name
 from pyrepl3.client.requests import SessionRequests
 from pyrepl3.client.settings import SessionSettings
-from pyrepl3.client.transactions import Transactions, transaction_refused
 from pyrepl3.config import TransactionPolicy, check_timeout
-from pyrepl3.errors import ConfigInvalid, PyreplError, SessionLost
-from pyrepl3.events import DroppedEntry, Error, Event, InterruptOutcome, dropped_entries
-from pyrepl3.messages import (
-    EventChannel,
-    EventReceiver,
-    Execute,
-    Interrupt,
-    Lease,
-    Query,
-    QueryKind,
-    Refused,
-    open_events,
-)
-from pyrepl3.session import refusals
+from pyrepl3.events import DroppedEntry, InterruptOutcome
+from pyrepl3.messages import EventChannel, Execute, Interrupt, Lease, QueryKind
 from pyrepl3.snapshots.snapshot_messages import SnapshotInfo
-from pyrepl3.telemetry.observing import ObservedExecution, Observers
-from pyrepl3.telemetry.traceparent import current_traceparent
-
-Renew = Callable[[], Awaitable[Lease]]
+from pyrepl3.telemetry.observing import Observers
 
 
 class Branching(Protocol):
@@ -55,14 +38,6 @@ class Branching(Protocol):
 
     async def close(self) -> None:
         """As `Session.close`."""
-
-
-ATTEMPTS = 4
-"""Processes to try for a request of which nothing ran. One cause (their zygote's end, say) kills
-several, and until the pool has heard of each, a millisecond later, it hands them out."""
-
-FILENAME_CHARACTERS = 4096
-"""PATH_MAX of Linux."""
 
 
 class Session:
@@ -87,33 +62,32 @@ class Session:
         self.template = template or lease.template
         """Of the configuration; where it was forked from a snapshot, that of the original."""
         self._branching = branching
-        self._settings = settings
-        self._renew = renew
-        self._observers = observers
-        self._requests = SessionRequests(lease)
-        self._untouched = True
-        self._altered = False
-        self._numbers = itertools.count(1)
-        self.transactions = Transactions(
-            self._send_query, lambda: self._requests.lost(), settings.policy, settings.guard
+        self._way = LeasedSession(
+            SessionRequests(lease), settings, renew, observers, self.id, self.template
         )
+        self._numbers = itertools.count(1)
+        self.transactions = self._way.transactions
         """For who asks by messages: `begin`, `commit` and `rollback` are for all others."""
+        self.history_requests = HistoryRequests(
+            self._way.send_query, lambda: self._way.requests.lost()
+        )
+        """For who asks by messages: `undo` and the like are for all others."""
 
     @property
     def pid(self) -> int:
         """The process that it was leased with, for people and logs. What is rolled back goes on in
         another one, as `os.getpid()` tells in it."""
-        return self._requests.lease.pid
+        return self._way.requests.lease.pid
 
     @property
     def lease(self) -> Lease:
         """What the pool gave: whether it was warm, and how long it took."""
-        return self._requests.lease
+        return self._way.requests.lease
 
     @property
     def touched(self) -> bool:
         """Whether anything was ever asked of it, or changed in it."""
-        return self._altered or not self._untouched
+        return self._way.is_altered or not self._way.is_untouched
 
     def __repr__(self) -> str:
         return f"<pyrepl3.Session {self.id} template={self.template!r} pid={self.pid}>"
@@ -154,8 +128,8 @@ class Session:
         handled = handlers.there_are
         policy, guard = self.transactions.protection(transaction_policy, guard)
         within = self.transactions.current
-        observed = self._observe(execution.id)
-        events, event = await self._begin(
+        observed = self._way.observe(execution.id)
+        events, event = await self._way.begin(
             execution.id,
             code,
             observed,
@@ -172,11 +146,11 @@ class Session:
                 while not execution.add(event):
                     if handled:
                         await handlers.react(event)
-                    event = await self._next_event(events, observed, within)
+                    event = await self._way.next_event(events, observed, within)
             except BaseException:
                 if observed is not None:
                     observed.left()
-                await self._requests.abandon(execution.id)  # noqa: ASYNC102  # shielded and bounded inside
+                await self._way.requests.abandon(execution.id)  # noqa: ASYNC102  # shielded and bounded inside
                 raise
         return execution
 
@@ -198,10 +172,10 @@ class Session:
         Arguments and errors as of `run`; the errors come on entry.
         """
         execution = f"{self.id}.{next(self._numbers)}"
-        observed = self._observe(execution)
+        observed = self._way.observe(execution)
         policy, guard = self.transactions.protection(transaction_policy, guard)
         within = self.transactions.current
-        events, first = await self._begin(
+        events, first = await self._way.begin(
             execution,
             code,
             observed,
@@ -213,7 +187,7 @@ class Session:
             transaction_policy=policy,
             guard=guard,
         )
-        stream = EventStream(first, lambda: self._next_event(events, observed, within))
+        stream = EventStream(first, lambda: self._way.next_event(events, observed, within))
         with events:
             try:
                 yield stream
@@ -221,7 +195,7 @@ class Session:
                 if not stream.ended:
                     if observed is not None:
                         observed.left()
-                    await self._requests.abandon(execution)  # noqa: ASYNC102  # shielded and bounded inside
+                    await self._way.requests.abandon(execution)  # noqa: ASYNC102  # shielded and bounded inside
 
     async def send(
         self,
@@ -243,11 +217,11 @@ class Session:
         `Started` first, one `Result` or `Error` last, or `Refused` alone. No observer hears of it
         but by the caller. Raises CodeTooLarge, SessionLost, ConfigInvalid; then it is told nothing.
         """
-        self._check(code, timeout_s)
-        name = None if filename is None else _file_name(filename)
+        self._way.check(code, timeout_s)
+        name = None if filename is None else file_name(filename)
         policy, guard = self.transactions.protection(transaction_policy, guard)
-        self._untouched = False
-        await self._requests.execute(
+        self._way.is_untouched = False
+        await self._way.requests.execute(
             Execute(
                 execution,
                 code,
@@ -267,11 +241,11 @@ class Session:
 
         Not to be cancelled: bounded.
         """
-        await self._requests.abandon(execution)
+        await self._way.requests.abandon(execution)
 
     async def wait_ended(self) -> str:
         """Wait until its process has ended, and say why it did. Once a session."""
-        return await self._requests.wait_ended()
+        return await self._way.requests.wait_ended()
 
     async def interrupt(
         self, execution: str | None = None, *, grace_s: float | None = None
@@ -285,7 +259,7 @@ class Session:
         if not isinstance(execution, str | None):
             raise TypeError(f"an execution's id is a str, not a {type(execution).__name__}")
         check_timeout("grace_s", grace_s)
-        return await self._requests.ask(lambda reply: Interrupt(execution, grace_s, reply))
+        return await self._way.requests.ask(lambda reply: Interrupt(execution, grace_s, reply))
 
     # --- transactions -------------------------------------------------------------------------
 
@@ -323,36 +297,28 @@ class Session:
         ``most_bytes`` together, the oldest give way: the event `HistoryTrimmed` tells it. A crash
         is rolled back meanwhile. Returns what gives way to the new bounds.
         """
-        if type(count) is not int or type(most_bytes) is not int or count < 0 or most_bytes < 0:
-            raise ConfigInvalid(
-                what=f"a history of {count!r} executions in {most_bytes!r} bytes cannot be kept",
-                why="both are whole numbers, and not negative",
-                how="Give 10, say; 0 for none",
-            )
-        answer = await self._transact("keep_history", {"count": count, "bytes": most_bytes})
-        return dropped_entries(answer["dropped"])
+        return await self.history_requests.keep(count, most_bytes)
 
     async def history(self) -> History:
-        """What can be undone, the oldest first."""
-        return History.of(await self._transact("history"))
+        """What can be undone, and what of it was undone and can be redone. Raises SessionLost."""
+        return await self.history_requests.tell()
 
     async def undo(self, *, to: str | None = None) -> str:
         """Undo the last execution, or all that came after the execution ``to``.
 
-        Returns the id of the first that is undone. Raises ExecutionNotFound where the history does
-        not go back so far, TransactionActive, SessionLost.
+        Returns the id of the first that is undone. When cancelled, it may be undone all the same.
+        Raises ExecutionNotFound where the history does not go back so far, TransactionActive,
+        SessionLost.
         """
-        answer = await self._transact("undo", {"to": to})
-        return str(answer["execution"])
+        return await self.history_requests.undo(to)
 
     async def redo(self) -> str:
         """Have the execution back that was undone last, until something new is executed.
 
-        Returns its id. Raises ExecutionNotFound where there is nothing to redo, TransactionActive,
-        SessionLost.
+        Returns its id. When cancelled, it may be back all the same. Raises ExecutionNotFound where
+        there is nothing to redo, TransactionActive, SessionLost.
         """
-        answer = await self._transact("redo")
-        return str(answer["execution"])
+        return await self.history_requests.redo()
 
     # --- branches -----------------------------------------------------------------------------
 
@@ -384,26 +350,13 @@ class Session:
     @property
     def requests(self) -> SessionRequests:
         """The way to its actor, for who copies it: it counts as used from now on."""
-        self._untouched = False
-        return self._requests
+        self._way.is_untouched = False
+        return self._way.requests
 
     def _branches(self) -> Branching:
         if self._branching is None:
             raise TypeError("only a session that a supervisor has leased can be forked")
         return self._branching
-
-    async def _transact(
-        self, kind: QueryKind, fields: Mapping[str, Any] | None = None
-    ) -> Mapping[str, Any]:
-        self._untouched = False
-        answer = await self._ask_query(kind, fields or {})
-        if answer["type"] == "failed":
-            raise transaction_refused(answer["name"], answer["value"])
-        return answer
-
-    async def _send_query(self, query: Query) -> None:
-        self._untouched = False
-        await self._requests.tell(query)
 
     # --- for editors --------------------------------------------------------------------------
 
@@ -423,161 +376,15 @@ class Session:
 
     def end(self) -> None:
         """The lease is over: every request raises SessionLost from now on."""
-        self._untouched = False
-        self._requests.end()
+        self._way.end()
 
     async def open(self) -> None:
         """Apply this session's settings; on another process where the first had died idle.
 
         Raises ConfigInvalid, SessionLost.
         """
-        attempts = ATTEMPTS
-        while True:
-            try:
-                await self._configure()
-                return
-            except SessionLost:
-                attempts -= 1
-                if not attempts:
-                    raise
-            self._requests = SessionRequests(await self._renew())
+        await self._way.open()
 
-    async def _configure(self) -> None:
-        """Apply the settings that this session has beyond its template's.
-
-        Raises ConfigInvalid.
-        """
-        fields = self._settings.worker_fields()
-        if fields is not None:
-            self._altered = True
-            self._settings.check_answer(await self._ask_query("configure", fields))
-        narrowed = self._settings.narrowed()
-        if narrowed is not None:
-            self._altered = True
-            await self._requests.tell(narrowed)
-
-    async def _query(self, kind: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        self._check(fields["code"], None)
-        self._untouched = False
-        return await self._ask_query(kind, fields)
-
-    async def _ask_query(self, kind: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        return await self._requests.ask(lambda reply: Query(kind, fields, reply))
-
-    def _observe(self, execution: str) -> ObservedExecution | None:
-        if not self._observers:
-            return None
-        return self._observers.execution(
-            session=self.id,
-            execution=execution,
-            template=self.template,
-            traceparent=current_traceparent(),
-        )
-
-    async def _begin(
-        self, execution: str, code: str, observed: ObservedExecution | None, **options: Any
-    ) -> tuple[EventReceiver, Event]:
-        """Send the request and wait for its first event; who observes it hears of a refusal."""
-        traced = current_traceparent() if observed is None else observed.traceparent
-        options["traceparent"] = traced
-        try:
-            return await self._send_and_wait(execution, code, observed, **options)
-        except BaseException as error:
-            if observed is not None:
-                observed.refused(error)
-            raise
-
-    async def _send_and_wait(
-        self,
-        execution: str,
-        code: str,
-        observed: ObservedExecution | None,
-        *,
-        timeout_s: float | None,
-        **options: Any,
-    ) -> tuple[EventReceiver, Event]:
-        """Where the process had died before anything was asked of it, on another one instead:
-        nothing can have run.
-        """
-        self._check(code, timeout_s)
-        if options["filename"] is not None:
-            options["filename"] = _file_name(options["filename"])
-        options["silent"] = bool(options["silent"])
-        attempts = ATTEMPTS if self._untouched else 1
-        within = self.transactions.current
-        self._untouched = False
-        while True:
-            send, events = open_events()
-            try:
-                await self._requests.execute(
-                    Execute(execution, code, send, timeout_s=timeout_s, **options)
-                )
-                return events, await self._next_event(events, observed, within)
-            except PyreplError as error:
-                events.close()
-                attempts -= 1
-                # The channel's end, unlike a refusal, does not say that nothing ran.
-                refused = not isinstance(error.__cause__, trio.EndOfChannel)
-                if not (isinstance(error, SessionLost) and refused and attempts):
-                    raise
-            except BaseException:
-                events.close()
-                await self._requests.abandon(execution)  # noqa: ASYNC102  # shielded and bounded inside
-                raise
-            await self._start_over()
-
-    def _check(self, code: str, timeout_s: float | None) -> None:
-        if not isinstance(code, str):
-            raise TypeError(f"code is a str, not a {type(code).__name__}")
-        limit = self._settings.limits.code_bytes
-        if len(code) * 4 > limit:
-            size_bytes = len(code.encode("utf-8", "surrogatepass"))
-            if size_bytes > limit:
-                raise refusals.code_too_large(size_bytes, limit)
-        if timeout_s is not None:
-            check_timeout("timeout_s", timeout_s)
-
-    async def _start_over(self) -> None:
-        self._requests = SessionRequests(await self._renew())
-        await self.open()
-
-    async def _next_event(
-        self,
-        events: EventReceiver,
-        observed: ObservedExecution | None = None,
-        within: int | None = None,
-    ) -> Event:
-        """The next event of an execution, which was sent ``within`` that transaction.
-
-        Raises what it was refused with, SessionLost when its end cannot be told.
-        """
-        try:
-            try:
-                event = events.receive_nowait()
-            except trio.WouldBlock:
-                event = await events.receive()
-        except trio.EndOfChannel as error:
-            lost = self._requests.lost()
-            if observed is not None:
-                observed.left(lost)
-            raise lost from error
-        if isinstance(event, Refused):
-            raise event.error
-        if within is not None and isinstance(event, Error) and event.state == "rolled_back":
-            self.transactions.rolled_back(within)
-        if observed is not None:
-            observed.see(event)
-        return event
-
-
-def _file_name(filename: Any) -> str:
-    """What goes into a frame in any case. Raises TypeError, ConfigInvalid."""
-    name = os.fsdecode(filename)
-    if len(name) > FILENAME_CHARACTERS:
-        raise ConfigInvalid(
-            what=f"the filename has {len(name)} characters",
-            why=f"the limit is {FILENAME_CHARACTERS}, as of a path",
-            how="Give a shorter one",
-            details={"characters": len(name), "limit": FILENAME_CHARACTERS},
-        )
-    return name
+    async def _query(self, kind: QueryKind, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._way.check(fields["code"], None)
+        return await self._way.query(kind, fields)

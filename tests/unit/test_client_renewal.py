@@ -14,7 +14,7 @@ from memory_session import (
     refusing,
 )
 
-from pyrepl3.client.session import ATTEMPTS
+from pyrepl3.client.leased import ATTEMPTS
 from pyrepl3.client.settings import SessionSettings
 from pyrepl3.config import Limits
 from pyrepl3.errors import (

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 import trio
+from test_uplink import World, kinds, output, result, shown, taken
 
 from pyrepl3.events import Display, DroppedEntry, HistoryTrimmed, Result, Started
 from pyrepl3.messages import EVENT_CAPACITY
 from pyrepl3.transport.verdicts import Cause
 from pyrepl3.wire.worker_messages import ProtocolViolation
-
-from .test_uplink import World, kinds, output, result, shown, taken
 
 DROPPED = {"execution": "e0", "bytes": 4096, "reason": "bytes"}
 

@@ -1,0 +1,94 @@
+"""What is asked about a session's history, in order with its executions.
+
+Owns how each request is sent, and what its answer means. Must not know how anything is undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import attrs
+
+from actors import Answer, Gone, Outcome, Reply, open_reply, reply_to
+from pyrepl3.client.history import HISTORY_BYTES, MOST_KEPT, History
+from pyrepl3.client.transactions import transaction_refused
+from pyrepl3.errors import ConfigInvalid, PyreplError, SessionLost
+from pyrepl3.events import DroppedEntry, dropped_entries
+from pyrepl3.messages import HistoryKind, Query
+
+Told = Mapping[str, Any]
+
+
+@attrs.define(eq=False)
+class HistoryRequests:
+    """Those of one session."""
+
+    _send: Callable[[Query], Awaitable[None]]
+    """To the session's actor, behind all that was sent before. Raises SessionLost."""
+    _lost: Callable[[], SessionLost]
+
+    async def request(self, kind: HistoryKind, fields: Told, reply: Reply[Told]) -> None:
+        """Send it, and do not wait. ``reply`` is answered with the worker's checked answer, or
+        fails with what it is refused with, SessionLost too."""
+        query = Query(kind, fields, reply_to(partial(self._answered, reply)))
+        try:
+            await self._send(query)
+        except SessionLost as error:
+            query.reply.fail(error)
+        except BaseException:
+            query.reply.close()
+            raise
+
+    async def keep(self, count: int, most_bytes: int = HISTORY_BYTES) -> Sequence[DroppedEntry]:
+        """New bounds; what gives way to them. Raises ConfigInvalid, SessionLost."""
+        told = await self._ask("keep_history", kept_fields(count, most_bytes))
+        return dropped_entries(told["dropped"])
+
+    async def tell(self) -> History:
+        """What can be undone and redone. Raises SessionLost."""
+        return History.of(await self._ask("history", {}))
+
+    async def undo(self, to: str | None) -> str:
+        """Raises ExecutionNotFound, TransactionActive, SessionLost."""
+        return str((await self._ask("undo", {"to": to}))["execution"])
+
+    async def redo(self) -> str:
+        """Raises ExecutionNotFound, TransactionActive, SessionLost."""
+        return str((await self._ask("redo", {}))["execution"])
+
+    async def _ask(self, kind: HistoryKind, fields: Told) -> Told:
+        reply: Reply[Told]
+        answer: Answer[Told]
+        reply, answer = open_reply()
+        await self.request(kind, fields, reply)
+        try:
+            return await answer.wait()
+        except Gone as error:
+            raise self._lost() from error
+
+    def _answered(self, reply: Reply[Told], outcome: Outcome[Told]) -> None:
+        try:
+            told = outcome.unwrap()
+        except PyreplError as error:
+            reply.fail(error)
+        except Gone:
+            reply.fail(self._lost())
+        else:
+            if told["type"] == "failed":
+                reply.fail(transaction_refused(told["name"], told["value"]))
+            else:
+                reply.answer(told)
+
+
+def kept_fields(count: int, most_bytes: int) -> Told:
+    """What the worker is told of new bounds. Raises ConfigInvalid."""
+    are_numbers = type(count) is int and type(most_bytes) is int
+    if not are_numbers or not 0 <= count <= MOST_KEPT or not 0 <= most_bytes < 2**63:
+        raise ConfigInvalid(
+            what=f"a history of {count!r} executions in {most_bytes!r} bytes cannot be kept",
+            why=f"both are whole numbers from 0, and the first is at most {MOST_KEPT}",
+            how="Give 10, say; 0 for none",
+        )
+    return {"count": count, "bytes": most_bytes}
