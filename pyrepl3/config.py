@@ -33,6 +33,10 @@ from pyrepl3.service_config import JournalConfig as JournalConfig
 
 DEFAULT_TEMPLATE = "python"
 
+HISTORY_EXECUTIONS = 63
+"""The most that can be undone: a session's control page names so many snapshots."""
+HISTORY_BYTES = 256 * 2**20
+"""Of one session's history, if it is not said otherwise: half of what its process may have."""
 TransactionPolicy = Literal["commit_always", "rollback_on_failure", "rollback_always", "explicit"]
 """What becomes of what an execution did: it stays, unless it fails, or never, or as the transaction
 that is open ends."""

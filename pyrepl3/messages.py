@@ -22,6 +22,7 @@ from pyrepl3.events import Event, InterruptOutcome
 TransactionKind = Literal["begin", "commit", "rollback"]
 ROLLED_BACK_SINGLY = ("rollback_on_failure", "rollback_always")
 """Policies under which each execution has a snapshot of its own."""
+RetraceKind = Literal["undo", "redo"]
 HistoryKind = Literal["keep_history", "history", "undo", "redo"]
 QueryKind = Literal[
     "complete",

@@ -7,11 +7,6 @@ from typing import Any
 
 import attrs
 
-MOST_KEPT = 63
-"""Executions in one history: the control page has room for as many snapshots."""
-HISTORY_BYTES = 256 * 2**20
-"""Of one session's history, if it is not said otherwise: half of what its process may have."""
-
 
 @attrs.frozen
 class HistoryEntry:

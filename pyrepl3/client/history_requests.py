@@ -12,8 +12,9 @@ from typing import Any
 import attrs
 
 from actors import Answer, Gone, Outcome, Reply, open_reply, reply_to
-from pyrepl3.client.history import HISTORY_BYTES, MOST_KEPT, History
+from pyrepl3.client.history import History
 from pyrepl3.client.transactions import transaction_refused
+from pyrepl3.config import HISTORY_BYTES, HISTORY_EXECUTIONS
 from pyrepl3.errors import ConfigInvalid, PyreplError, SessionLost
 from pyrepl3.events import DroppedEntry, dropped_entries
 from pyrepl3.messages import HistoryKind, Query
@@ -85,10 +86,10 @@ class HistoryRequests:
 def kept_fields(count: int, most_bytes: int) -> Told:
     """What the worker is told of new bounds. Raises ConfigInvalid."""
     are_numbers = type(count) is int and type(most_bytes) is int
-    if not are_numbers or not 0 <= count <= MOST_KEPT or not 0 <= most_bytes < 2**63:
+    if not are_numbers or not 0 <= count <= HISTORY_EXECUTIONS or not 0 <= most_bytes < 2**63:
         raise ConfigInvalid(
             what=f"a history of {count!r} executions in {most_bytes!r} bytes cannot be kept",
-            why=f"both are whole numbers from 0, and the first is at most {MOST_KEPT}",
+            why=f"both are whole numbers from 0, and the first is at most {HISTORY_EXECUTIONS}",
             how="Give 10, say; 0 for none",
         )
     return {"count": count, "bytes": most_bytes}

@@ -15,12 +15,12 @@ from pyrepl3.client.editing import Completeness, Completion, Inspection, at_curs
 from pyrepl3.client.event_stream import EventStream
 from pyrepl3.client.execution import Execution
 from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
-from pyrepl3.client.history import HISTORY_BYTES, History
+from pyrepl3.client.history import History
 from pyrepl3.client.history_requests import HistoryRequests
 from pyrepl3.client.leased import LeasedSession, Renew, file_name
 from pyrepl3.client.requests import SessionRequests
 from pyrepl3.client.settings import SessionSettings
-from pyrepl3.config import TransactionPolicy, check_timeout
+from pyrepl3.config import HISTORY_BYTES, TransactionPolicy, check_timeout
 from pyrepl3.events import DroppedEntry, InterruptOutcome
 from pyrepl3.messages import EventChannel, Execute, Interrupt, Lease, QueryKind
 from pyrepl3.snapshots.snapshot_messages import SnapshotInfo

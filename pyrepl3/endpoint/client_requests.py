@@ -8,7 +8,7 @@ has the answer: no task waits for it. Must not know how anything is sent to the 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,9 +16,10 @@ import attrs
 
 from actors import Address, Answer, Gone, Outcome, Reply, ask, reply_to
 from pyrepl3.client.editing import Completeness, Completion, Inspection
+from pyrepl3.client.history import History
 from pyrepl3.endpoint.access import Principal
 from pyrepl3.errors import PyreplError, UnsupportedVersion
-from pyrepl3.events import InterruptOutcome
+from pyrepl3.events import DroppedEntry, InterruptOutcome
 from pyrepl3.hosting.asking import hand_to, send_to
 from pyrepl3.hosting.hosting_messages import (
     Accepted,
@@ -29,12 +30,15 @@ from pyrepl3.hosting.hosting_messages import (
     FindExecution,
     HostMessage,
     InterruptHosted,
+    KeepHistory,
     ListHosted,
     Opened,
     OpenHosted,
     Respond,
+    Retrace,
     SessionInfo,
     Submit,
+    TellHistory,
     Transact,
 )
 from pyrepl3.wire import client_requests as wire
@@ -45,6 +49,7 @@ VERSION = 1
 """Of the protocol; the only one there is."""
 
 TRANSACTION_ANSWERS = {"begin": "begun", "commit": "committed", "rollback": "rolled_back"}
+RETRACE_ANSWERS = {"undo": "undone", "redo": "redone"}
 
 Fields = Mapping[str, Any]
 Finish = Callable[[], Awaitable[Fields]]
@@ -205,6 +210,8 @@ class ClientRequests:
             return partial(_when, ended, lambda outcome: {**_interrupted(outcome), **named})
         if isinstance(request, wire.Transact):
             return await self._transact(opened, request)
+        if isinstance(request, wire.Retrace | wire.KeepHistory | wire.GetHistory):
+            return await self._of_history(opened, request)
         if isinstance(request, wire.GetExecution):
             wanted = request.execution
             found: Answer[ExecutionInfo] = await send_to(
@@ -241,6 +248,27 @@ class ClientRequests:
 
         return finish
 
+    async def _of_history(
+        self, opened: Opened, request: wire.Retrace | wire.KeepHistory | wire.GetHistory
+    ) -> Finish:
+        named: Fields = {"session": opened.session}
+        if isinstance(request, wire.Retrace):
+            kind, key, again_since = request.kind, request.key, request.again_since
+            to = request.to if isinstance(request, wire.Undo) else None
+            retraced: Answer[str] = await send_to(
+                opened, lambda reply: Retrace(kind, to, key, reply, again_since)
+            )
+            told = {"type": RETRACE_ANSWERS[kind], **named}
+            return partial(_when, retraced, lambda execution: {**told, "execution": execution})
+        if isinstance(request, wire.KeepHistory):
+            count, most_bytes = request.count, request.bytes
+            kept: Answer[Sequence[DroppedEntry]] = await send_to(
+                opened, lambda reply: KeepHistory(count, most_bytes, reply)
+            )
+            return partial(_when, kept, lambda dropped: {**_kept(count, dropped), **named})
+        found: Answer[History] = await send_to(opened, TellHistory)
+        return partial(_when, found, lambda history: {**history_fields(history), **named})
+
     # --- the connection itself ------------------------------------------------------------------
 
     def _hello(self, request: wire.Hello) -> Finish:
@@ -265,6 +293,16 @@ def opened_fields(opened: Opened, name: str | None) -> Fields:
         "warm": opened.warm,
         "wait_s": opened.wait_s,
     }
+
+
+def history_fields(history: History) -> Fields:
+    """What is told of a history, on every surface."""
+    return {"type": "history", **attrs.asdict(history), "private_bytes": history.private_bytes}
+
+
+def _kept(count: int, dropped: Sequence[DroppedEntry]) -> Fields:
+    told = [attrs.asdict(each) for each in dropped]
+    return {"type": "keeping", "count": count, "dropped": told}
 
 
 async def _when(answer: Answer[T], tell: Callable[[T], Fields]) -> Fields:

@@ -93,6 +93,7 @@ class Host:
             sessions_ended=sum(info.standing != "open" for info in infos),
             executions_running=sum(info.running is not None for info in infos),
             executions_queued=sum(info.queued for info in infos),
+            history_bytes=sum(hosted.history_bytes for hosted in self._sessions.values()),
             attachments=sum(info.attached for info in infos),
             journal_memory_bytes=0 if journals is None else journals.memory_bytes,
             journal_disk_bytes=0 if journals is None else journals.disk_bytes,
@@ -218,6 +219,9 @@ class Host:
                     guard=request.guard,
                 )
             )
+            if request.history is not None:
+                bounds = request.history
+                await session.keep_history(bounds.count, most_bytes=bounds.most_bytes)
         return HostedSession(
             id=secrets.token_hex(ID_BYTES),
             principal=message.principal,

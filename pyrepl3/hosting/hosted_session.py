@@ -17,35 +17,42 @@ import trio
 from actors import Address, Alarm, Inbox, Reply, close_mailbox, open_mailbox
 from pyrepl3.client.session import Session
 from pyrepl3.config import Limits
-from pyrepl3.errors import PyreplError
-from pyrepl3.events import Error, Event, InputRequested, Result, Started
+from pyrepl3.events import Error, Event, HistoryTrimmed, InputRequested, Result, Started
 from pyrepl3.hosting import refusals
-from pyrepl3.hosting.executions import Executions, Record
-from pyrepl3.hosting.hosted_transactions import HostedTransactions
+from pyrepl3.hosting.executions import Record
+from pyrepl3.hosting.hosted_executions import HostedExecutions
+from pyrepl3.hosting.hosted_history import HostedHistory
+from pyrepl3.hosting.hosted_questions import edit, interrupt, respond
+from pyrepl3.hosting.hosted_transactions import ABANDONED, HostedTransactions
 from pyrepl3.hosting.hosting_messages import (
-    Accepted,
     Amend,
     Attached,
     CloseHosted,
     Describe,
     Detached,
     Edit,
-    ExecutionInfo,
     FindExecution,
     HostedMessage,
     InterruptHosted,
+    KeepHistory,
     Respond,
+    Retrace,
     SessionInfo,
     Standing,
     Submit,
+    TellHistory,
     Transact,
 )
 from pyrepl3.hosting.inputs import Inputs
-from pyrepl3.hosting.journal_channel import JournalChannel
+from pyrepl3.hosting.keyed_requests import KeyedRequests
 from pyrepl3.journal.journal import Journal
-from pyrepl3.telemetry.notes import bound
-from pyrepl3.telemetry.observing import ObservedExecution, Observers, SessionEnded, SessionOpened
-from pyrepl3.telemetry.traceparent import valid_traceparent
+from pyrepl3.telemetry.observing import (
+    Observers,
+    Return,
+    SessionEnded,
+    SessionOpened,
+    SessionReturned,
+)
 from pyrepl3.wire import client_requests as wire
 from pyrepl3.wire.client_codec import encode_msgpack
 from pyrepl3.wire.client_events import as_map
@@ -77,14 +84,10 @@ class HostedSession:
     _is_drained: bool = attrs.field(default=False, init=False)
     cause: str = attrs.field(default="", init=False)
     """Why its process ended, if it did by itself."""
-    _executions: Executions = attrs.field(factory=Executions, init=False)
+    _executions: HostedExecutions = attrs.field(init=False)
     _transactions: HostedTransactions = attrs.field(init=False)
+    _history: HostedHistory = attrs.field(init=False)
     _inputs: Inputs = attrs.field(factory=Inputs, init=False)
-    _channels: dict[str, JournalChannel] = attrs.field(factory=dict, init=False)
-    """Of the executions that may still tell something, in the order in which they were accepted."""
-    _latest: JournalChannel | None = attrs.field(default=None, init=False)
-    _all_told: trio.Event = attrs.field(factory=trio.Event, init=False)
-    """Set when the last of those has ended; made anew for whoever waits then."""
     _attached: int = attrs.field(default=0, init=False)
     _opened_at: float = attrs.field(factory=time.time, init=False)
     _last_used_at: float = attrs.field(factory=time.time, init=False)
@@ -97,9 +100,33 @@ class HostedSession:
         self.address, self.inbox = open_mailbox(HOSTED_MAILBOX)
         self._alarm = Alarm(self._expire)
         self._transaction_alarm = Alarm(self._undo_abandoned)
-        self._transactions = HostedTransactions(
-            self.session, lambda: self.journal.last_seq, self._rolled_back, self._rest
+        self._executions = HostedExecutions(
+            self.id,
+            self.principal,
+            self.request.template,
+            self.session,
+            self.limits,
+            self.journal,
+            self.observers,
+            self._note,
+            self._rest,
         )
+        requests = KeyedRequests()
+        self._transactions = HostedTransactions(
+            self.session, lambda: self.journal.last_seq, self._rolled_back, self._rest, requests
+        )
+        self._history = HostedHistory(
+            self.id,
+            self.principal,
+            self.session,
+            lambda: self.journal.last_seq,
+            self._tell,
+            self._rest,
+            requests,
+            self.observers,
+        )
+        if self.request.history is not None:
+            self._history.count = self.request.history.count
 
     async def run(self, work: trio.Nursery) -> None:
         """Serve until it is closed, has expired, or its process has ended.
@@ -141,15 +168,21 @@ class HostedSession:
 
     async def _handle(self, message: HostedMessage, work: trio.Nursery) -> None:
         if isinstance(message, Submit):
-            await self._submit(message)
+            await self._executions.submit(message, is_draining=self._is_drained)
         elif isinstance(message, Respond):
-            work.start_soon(self._respond, message)
+            work.start_soon(respond, self._inputs, message)
         elif isinstance(message, InterruptHosted):
-            work.start_soon(self._interrupt, message)
+            work.start_soon(interrupt, self.session, self._executions.known, message)
         elif isinstance(message, Transact):
             await self._transactions.ask(message, is_draining=self._is_drained)
+        elif isinstance(message, Retrace):
+            await self._history.retrace(message, is_draining=self._is_drained)
+        elif isinstance(message, KeepHistory):
+            await self._history.keep(message)
+        elif isinstance(message, TellHistory):
+            await self._history.tell(message)
         elif isinstance(message, Edit):
-            work.start_soon(self._edit, message)
+            work.start_soon(edit, self.session, message)
         elif isinstance(message, Attached):
             self._attached += 1
             self._rest()
@@ -158,99 +191,16 @@ class HostedSession:
             self._rest()
             is_alone = message.has_left and not self._attached
             if is_alone and self.request.on_disconnect == "interrupt":
-                work.start_soon(self._abandon_all)
+                work.start_soon(self._executions.abandon_all)
         elif isinstance(message, Describe):
             message.reply.answer(self.info())
         elif isinstance(message, FindExecution):
-            self._find(message)
+            self._executions.find(message)
         elif isinstance(message, Amend):
             self._amend(message)
         else:
             self._closers.append(message.reply)
             self._end("closed")
-
-    async def _submit(self, message: Submit) -> None:
-        with message.reply as reply:
-            request = message.request
-            observed: ObservedExecution | None = None
-            try:
-                record = self._executions.find(request)
-                if record is not None:
-                    reply.answer(self._accepted(record, again=True))
-                    return
-                observed = self._observe(request)
-                if self._is_drained:
-                    raise refusals.service_ending()
-                if len(self._executions) > self.limits.queued_executions:
-                    raise refusals.queue_full(self.limits.queued_executions)
-                channel = await self._send(request, observed)
-            except PyreplError as error:
-                if observed is not None:
-                    observed.refused(error)
-                reply.fail(error)
-                return
-            except BaseException:
-                if observed is not None:
-                    observed.left()
-                raise
-            self._rest()
-            reply.answer(self._accepted(channel.record, again=False))
-            channel.accept(self._latest)
-            self._latest = channel
-
-    async def _send(
-        self, request: wire.Execute, observed: ObservedExecution | None
-    ) -> JournalChannel:
-        """Have it run. Raises what it is refused with."""
-        record = self._executions.accept(
-            request,
-            since=self.journal.last_seq,
-            transaction=self.session.transactions.current,
-        )
-        with bound(execution=record.execution):
-            channel = JournalChannel(record, observed, self.journal, self._note, self._told)
-        self._channels[record.execution] = channel
-        try:
-            await self.session.send(
-                request.execution,
-                request.code,
-                channel,
-                timeout_s=request.timeout_s,
-                allow_input=request.allow_input,
-                filename=request.filename,
-                silent=request.silent,
-                transaction_policy=request.transaction_policy,
-                guard=request.guard,
-                traceparent=(
-                    valid_traceparent(request.traceparent)
-                    if observed is None
-                    else observed.traceparent
-                ),
-            )
-        except BaseException:
-            self._executions.withdraw(record)
-            self._told(record)
-            raise
-        return channel
-
-    def _observe(self, request: wire.Execute) -> ObservedExecution | None:
-        return self.observers.execution(
-            session=self.id,
-            execution=request.execution,
-            template=self.request.template,
-            principal=self.principal,
-            traceparent=valid_traceparent(request.traceparent),
-        )
-
-    def _accepted(self, record: Record, *, again: bool) -> Accepted:
-        position = 0
-        if not record.ended:
-            position = (
-                self._executions.under_way.index(record) if again else (len(self._executions) - 1)
-            )
-        return Accepted(
-            execution=record.execution, position=position, again=again, since=record.since
-        )
 
     def _amend(self, message: Amend) -> None:
         if message.metadata is not None:
@@ -260,65 +210,14 @@ class HostedSession:
             self._rest()
         message.reply.answer(self.info())
 
-    def _find(self, message: FindExecution) -> None:
-        record = self._executions.get(message.execution)
-        if record is None:
-            message.reply.fail(refusals.no_execution(message.execution))
-            return
-        message.reply.answer(
-            ExecutionInfo(
-                execution=record.execution,
-                state=record.state,
-                since=record.since,
-                last_seq=record.last_seq,
-            )
-        )
-
-    async def _respond(self, message: Respond) -> None:
-        with message.reply as reply:
-            number, line = message.input, message.data
-            asked = self._inputs.waiting(number)
-            try:
-                if asked is not None:
-                    await asked.respond(line)
-                    self._inputs.took(number, line)
-                elif not (message.again and self._inputs.was_given(number, line)):
-                    raise refusals.no_input(number, answered=self._inputs.is_answered(number))
-            except PyreplError as error:
-                reply.fail(error)
-            else:
-                reply.answer(None)
-
-    async def _interrupt(self, message: InterruptHosted) -> None:
-        with message.reply as reply:
-            running = next(iter(self._executions.under_way), None)
-            execution = message.execution
-            try:
-                # Whatever runs, if none is named: what seems to run here may have ended there.
-                outcome = await self.session.interrupt(execution, grace_s=message.grace_s)
-            except PyreplError as error:
-                reply.fail(error)
-                return
-            if execution is None and running is not None and outcome.by != "nothing":
-                execution = running.execution
-            reply.answer((execution, outcome))
-
-    async def _edit(self, message: Edit) -> None:
-        with message.reply as reply:
-            request = message.request
-            try:
-                if isinstance(request, wire.Complete):
-                    reply.answer(await self.session.complete(request.code, request.cursor_pos))
-                elif isinstance(request, wire.Inspect):
-                    reply.answer(await self.session.inspect(request.code, request.cursor_pos))
-                else:
-                    reply.answer(await self.session.is_complete(request.code))
-            except PyreplError as error:
-                reply.fail(error)
-
     async def _undo_abandoned(self) -> None:
         if self._is_transaction_abandoned:
             await self._transactions.undo_abandoned()
+
+    @property
+    def history_bytes(self) -> int:
+        """What its history holds, about."""
+        return self._history.held_bytes if self.standing == "open" else 0
 
     @property
     def _is_transaction_abandoned(self) -> bool:
@@ -332,29 +231,19 @@ class HostedSession:
         elif isinstance(message, Describe):
             message.reply.answer(self.info())
         elif isinstance(message, FindExecution):
-            self._find(message)
+            self._executions.find(message)
         elif isinstance(message, Submit):
-            self._refuse_code(message)
+            self._executions.refuse(message, self.standing)
         elif isinstance(message, Transact):
             self._transactions.refuse(message, self.standing)
+        elif isinstance(message, Retrace | KeepHistory | TellHistory):
+            self._history.refuse(message, self.standing)
         elif isinstance(message, Respond | InterruptHosted | Edit | Amend):
             message.reply.fail(refusals.session_over(self.standing))
         elif isinstance(message, Attached):
             self._attached += 1
         else:
             self._attached -= 1
-
-    def _refuse_code(self, message: Submit) -> None:
-        """An execution that ran is told as it was, also by a session that has ended."""
-        try:
-            record = self._executions.find(message.request)
-        except PyreplError as error:
-            message.reply.fail(error)
-            return
-        if record is None:
-            message.reply.fail(refusals.session_over(self.standing))
-        else:
-            message.reply.answer(self._accepted(record, again=True))
 
     # --- events ---------------------------------------------------------------------------------
 
@@ -365,32 +254,31 @@ class HostedSession:
             record.started = True
         elif isinstance(event, InputRequested):
             self._inputs.ask(event)
-        elif isinstance(event, Result | Error):
+        if isinstance(event, Result | HistoryTrimmed):
+            self._history.note(event)
+        if isinstance(event, Result | Error):
             if event.state == "rolled_back":
                 self.session.transactions.rolled_back(record.transaction)
-            self._executions.end(record, seq=seq)
-            self._executions.forget_before(self.journal.oldest_seq)
+            self._executions.known.end(record, seq=seq)
+            self._executions.known.forget_before(self.journal.oldest_seq)
             self._inputs.execution_ended(record.execution)
             self._rest()
             self._close_if_drained()
 
     def _rolled_back(self, cause: str) -> None:
         """By a request, or because nobody was left to make one."""
-        if not self.is_over and not self.journal.is_closed:
-            self._append({"type": "session_rolled_back", "cause": cause})
-
-    def _told(self, record: Record) -> None:
-        """Nothing more comes of that execution."""
-        del self._channels[record.execution]
-        if not self._channels:
-            self._all_told.set()
+        self._tell({"type": "session_rolled_back", "cause": cause})
+        by: Return = "abandoned" if cause == ABANDONED else "rollback"
+        self.observers.notice(SessionReturned(session=self.id, principal=self.principal, by=by))
 
     async def wait_told(self) -> None:
         """Until all executions have told all that they had to."""
-        while self._channels:
-            if self._all_told.is_set():
-                self._all_told = trio.Event()
-            await self._all_told.wait()
+        await self._executions.wait_told()
+
+    def _tell(self, fields: Mapping[str, Any]) -> None:
+        """An event that is of no execution."""
+        if not self.is_over and not self.journal.is_closed:
+            self._append(fields)
 
     def _append(self, fields: Mapping[str, Any], *, can_wait: bool = False) -> int:
         return self.journal.append(
@@ -413,15 +301,9 @@ class HostedSession:
         self.cause = await self.session.wait_ended()
         self._end("died")
 
-    async def _abandon_all(self) -> None:
-        # The last ones first, so that none of them begins to run because one before it ended.
-        for record in reversed(self._executions.under_way):
-            await self.session.abandon(record.execution)
-
     def ended(self) -> None:
         """Its process and its executions have ended: the last event, and nothing after it."""
-        for channel in list(self._channels.values()):  # the disk took too long, say
-            channel.cut_off()
+        self._executions.cut_off()  # the disk took too long, say
         if self.standing == "died":
             self._append({"type": "session_died", "cause": self.cause, "state": "lost"})
         else:
@@ -434,8 +316,7 @@ class HostedSession:
 
     def cut_off(self) -> None:
         """Nobody is told of its end any more, if it has not come: the service ends at once."""
-        for channel in self._channels.values():
-            channel.leave()
+        self._executions.leave()
         self.journal.drop()
         if not self.is_over:
             self._tell_end("the service ends")
@@ -466,7 +347,7 @@ class HostedSession:
 
     def info(self) -> SessionInfo:
         """How it stands now."""
-        under_way = self._executions.under_way
+        under_way = self._executions.known.under_way
         return SessionInfo(
             session=self.id,
             name=self.request.name,
@@ -478,6 +359,7 @@ class HostedSession:
             queued=max(0, len(under_way) - 1),
             attached=self._attached,
             in_transaction=self.session.transactions.is_open,
+            history_count=self._history.count,
             oldest_seq=self.journal.oldest_seq,
             last_seq=self.journal.last_seq,
             metadata=self.request.metadata,

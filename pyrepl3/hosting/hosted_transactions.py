@@ -1,7 +1,7 @@
 """A hosted session's transactions: what is asked is passed on in order, what is answered is noted.
 
 Owns the way from a request to the leased session and back to all who wait for it. Must not know
-which requests are the same (`transactions.py`), nor when a transaction is abandoned.
+which requests are the same (`keyed_requests.py`), nor when a transaction is abandoned.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pyrepl3.client.session import Session
 from pyrepl3.errors import PyreplError
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.hosting_messages import Transact
-from pyrepl3.hosting.transactions import Requested, TransactionRequests
+from pyrepl3.hosting.keyed_requests import KeyedRequests, Requested
+from pyrepl3.messages import TransactionKind
 
 REQUESTED, ABANDONED = "requested", "abandoned"
 """Why a transaction was rolled back."""
@@ -31,7 +32,8 @@ class HostedTransactions:
     last_seq: Callable[[], int]
     rolled_back: Callable[[str], None]
     rest: Callable[[], None]
-    _requests: TransactionRequests = attrs.field(factory=TransactionRequests, init=False)
+    _requests: KeyedRequests
+    """Of the session, also those of its history."""
 
     @property
     def is_idle(self) -> bool:
@@ -52,11 +54,11 @@ class HostedTransactions:
             return
         requested = self._requests.accept(message.kind, message.key)
         requested.tell(message.reply)
-        await self._carry_out(requested, REQUESTED)
+        await self._carry_out(requested, message.kind, REQUESTED)
 
     async def undo_abandoned(self) -> None:
         """Whoever began it has gone."""
-        await self._carry_out(self._requests.accept("rollback", None), ABANDONED)
+        await self._carry_out(self._requests.accept("rollback", None), "rollback", ABANDONED)
 
     def refuse(self, message: Transact, standing: str) -> None:
         """What was answered is answered again, also by a session that has ended."""
@@ -70,10 +72,10 @@ class HostedTransactions:
         else:
             requested.tell(message.reply)
 
-    async def _carry_out(self, requested: Requested, cause: str) -> None:
+    async def _carry_out(self, requested: Requested, kind: TransactionKind, cause: str) -> None:
         self.rest()
         reply = reply_to(partial(self._answered, requested, cause))
-        await self.session.transactions.request(requested.kind, reply)
+        await self.session.transactions.request(kind, reply)
 
     def _answered(self, requested: Requested, cause: str, outcome: Outcome[None]) -> None:
         refusal: PyreplError | None = None

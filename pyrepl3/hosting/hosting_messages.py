@@ -6,16 +6,17 @@ message with a reply in it answers or closes that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 
 from actors import Address, Reply
 from pyrepl3.client.editing import Completeness, Completion, Inspection
-from pyrepl3.events import InterruptOutcome
+from pyrepl3.client.history import History
+from pyrepl3.events import DroppedEntry, InterruptOutcome
 from pyrepl3.journal.journal import Journal
-from pyrepl3.messages import TransactionKind
+from pyrepl3.messages import RetraceKind, TransactionKind
 from pyrepl3.wire import client_requests as wire
 
 Standing = Literal["open", "closed", "died", "expired"]
@@ -40,6 +41,8 @@ class SessionInfo:
     """Connections that its events go to."""
     in_transaction: bool
     """Whether a transaction is open, as far as the session's process has told."""
+    history_count: int
+    """How many executions can be undone at most; 0: no history is kept."""
     oldest_seq: int
     last_seq: int
     metadata: Mapping[str, Any]
@@ -141,6 +144,39 @@ class Transact:
 
 
 @attrs.frozen
+class Retrace:
+    """Undo or redo, once for each ``key``, as of `Transact`; answered with the execution that is
+    the first to be undone, or is there again. ``to``: all is undone that came after that one.
+
+    Raises ExecutionNotFound, also where it may have been heard and been forgotten,
+    TransactionActive, SessionLost, IdConflict.
+    """
+
+    kind: RetraceKind
+    to: str | None
+    key: str | None
+    reply: Reply[str]
+    again_since: int | None = None
+
+
+@attrs.frozen
+class KeepHistory:
+    """New bounds of its history; answered with what gives way to them. Raises SessionLost."""
+
+    count: int
+    bytes: int | None
+    """None: as much as is kept where nobody says it."""
+    reply: Reply[Sequence[DroppedEntry]]
+
+
+@attrs.frozen
+class TellHistory:
+    """What can be undone and redone. Raises SessionLost."""
+
+    reply: Reply[History]
+
+
+@attrs.frozen
 class Edit:
     """A question of an editor."""
 
@@ -197,6 +233,9 @@ HostedMessage = (
     | Respond
     | InterruptHosted
     | Transact
+    | Retrace
+    | KeepHistory
+    | TellHistory
     | Edit
     | Attached
     | Detached

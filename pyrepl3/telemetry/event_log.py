@@ -101,6 +101,17 @@ def _session_ended(happening: observing.SessionEnded) -> None:
     )
 
 
+def _session_returned(happening: observing.SessionReturned) -> None:
+    note(
+        sessions,
+        INFO,
+        "session returned",
+        session=happening.session,
+        principal=happening.principal,
+        by=happening.by,
+    )
+
+
 def _connection_opened(happening: observing.ConnectionOpened) -> None:
     note(
         connections,
@@ -166,6 +177,7 @@ _TELLERS: dict[type, Callable[[Any], None]] = {
     observing.AcquisitionFailed: _acquisition_failed,
     observing.SessionOpened: _session_opened,
     observing.SessionEnded: _session_ended,
+    observing.SessionReturned: _session_returned,
     observing.ConnectionOpened: _connection_opened,
     observing.ConnectionEnded: _connection_ended,
     observing.AdmissionRefused: _admission_refused,

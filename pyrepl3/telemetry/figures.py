@@ -21,6 +21,8 @@ class HostStatistics:
     """That have ended, and can still be read."""
     executions_running: int
     executions_queued: int
+    history_bytes: int
+    """What the sessions' histories hold, about."""
     attachments: int
     """Places of connections in the journals of sessions."""
     journal_memory_bytes: int

@@ -16,13 +16,16 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from pyrepl3 import __version__
+from pyrepl3.events import TrimReason
 from pyrepl3.pool.pool_statistics import PoolStatistics
 from pyrepl3.telemetry import observing
 from pyrepl3.telemetry.figures import Figures, HostStatistics
-from pyrepl3.telemetry.observing import Happening, Outcome
+from pyrepl3.telemetry.observing import Happening, Outcome, Return
 
 OUTCOMES: tuple[Outcome, ...] = ("ok", "error", "interrupted", "timeout", "died", "refused")
 STANDINGS = ("closed", "died", "expired")
+RETURNS: tuple[Return, ...] = ("rollback", "abandoned", "undo", "redo")
+TRIM_REASONS: tuple[TrimReason, ...] = ("count", "bytes")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Of HTTP; any other word is told as ``other``: a client may make one up for each request."""
 
@@ -182,6 +185,20 @@ class _Sessions:
             registry=registry,
         )
         self._ended = {standing: ended.labels(standing) for standing in STANDINGS}
+        returned = Counter(
+            "pyrepl3_session_returns",
+            "Sessions that went back to what they were, or forward again, on request.",
+            ["by"],
+            registry=registry,
+        )
+        self._returned = {by: returned.labels(by) for by in RETURNS}
+        dropped = Counter(
+            "pyrepl3_history_dropped",
+            "Executions that could be undone, and gave way to newer ones, by what was too much.",
+            ["reason"],
+            registry=registry,
+        )
+        self._dropped = {reason: dropped.labels(reason) for reason in TRIM_REASONS}
 
     def tellers(self) -> dict[type, Callable[[Any], None]]:
         return {
@@ -189,6 +206,8 @@ class _Sessions:
             observing.AcquisitionFailed: lambda failed: self._failed.labels(failed.code).inc(),
             observing.SessionOpened: lambda _: self._opened.inc(),
             observing.SessionEnded: lambda ended: self._ended[ended.standing].inc(),
+            observing.SessionReturned: lambda returned: self._returned[returned.by].inc(),
+            observing.HistoryDropped: lambda dropped: self._dropped[dropped.reason].inc(),
         }
 
 
@@ -322,6 +341,11 @@ def _of_host(host: HostStatistics) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily(
         "pyrepl3_attachments", "Connections, by session that they follow.", value=host.attachments
+    )
+    yield GaugeMetricFamily(
+        "pyrepl3_history_bytes",
+        "Memory that is kept for executions that can be undone, about.",
+        value=host.history_bytes,
     )
     yield _gauges(
         "pyrepl3_journal_bytes",

@@ -16,7 +16,7 @@ import attrs
 import trio
 
 from pyrepl3.errors import Code, PyreplError
-from pyrepl3.events import Error, Event, Output, Result, Started
+from pyrepl3.events import Error, Event, Output, Result, Started, TrimReason
 
 logger = logging.getLogger("pyrepl3.telemetry")
 
@@ -108,6 +108,10 @@ class ObservedExecution:
             self._notice(ExecutionEnded(self))
 
 
+Return = Literal["rollback", "abandoned", "undo", "redo"]
+"""How a session went back to what it was, or forward again, besides by an execution's policy."""
+
+
 # --- happenings ---------------------------------------------------------------------------------
 
 
@@ -171,6 +175,24 @@ class SessionEnded:
 
 
 @attrs.frozen(kw_only=True)
+class SessionReturned:
+    """A session on the network was rolled back, or what ran in it undone or redone."""
+
+    session: str
+    principal: str
+    by: Return
+
+
+@attrs.frozen(kw_only=True)
+class HistoryDropped:
+    """An execution cannot be undone any more, for one of its history's bounds."""
+
+    session: str
+    bytes: int
+    reason: TrimReason
+
+
+@attrs.frozen(kw_only=True)
 class ConnectionOpened:
     """A client was let in, on a WebSocket."""
 
@@ -226,6 +248,8 @@ Happening = (
     | AcquisitionFailed
     | SessionOpened
     | SessionEnded
+    | SessionReturned
+    | HistoryDropped
     | ConnectionOpened
     | ConnectionEnded
     | AdmissionRefused

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import attrs
 import msgspec
 
-from pyrepl3.config import TransactionPolicy
+from pyrepl3.config import HISTORY_BYTES, HISTORY_EXECUTIONS, TransactionPolicy
 from pyrepl3.errors import UnknownType
 from pyrepl3.wire.client_codec import bad_message
 
@@ -45,6 +45,20 @@ class LimitsWish:
 
 
 @attrs.frozen(kw_only=True)
+class HistoryWish:
+    """How much of a session's history is kept: ``count`` executions can be undone, in so many
+    ``bytes`` of memory; 0: none."""
+
+    count: Annotated[int, msgspec.Meta(ge=0, le=HISTORY_EXECUTIONS)]
+    bytes: Annotated[int, msgspec.Meta(ge=0, lt=2**53)] | None = None
+
+    @property
+    def most_bytes(self) -> int:
+        """Where it does not say, as much as everywhere."""
+        return HISTORY_BYTES if self.bytes is None else self.bytes
+
+
+@attrs.frozen(kw_only=True)
 class Request:
     """Every request has an id, which its answer names as ``reply_to``."""
 
@@ -65,7 +79,7 @@ class OpenSession(Request):
     ``name``: how people call it. ``idle_timeout_s``: it is closed when so long nothing ran and
     nobody was attached; None for the service's. ``on_disconnect``: what happens to its executions
     when the last connection that is attached to it ends. ``transaction_policy`` and ``guard`` are
-    its executions', where they name none; None: its template's.
+    its executions', where they name none; None: its template's. ``history``: None: none is kept.
     """
 
     template: Name = "python"
@@ -79,6 +93,7 @@ class OpenSession(Request):
     on_disconnect: OnDisconnect = "continue"
     transaction_policy: TransactionPolicy | None = None
     guard: bool | None = None
+    history: HistoryWish | None = None
     traceparent: str | None = None
     metadata: Metadata = attrs.field(factory=dict)
 
@@ -191,6 +206,43 @@ class Rollback(Transact):
 
 
 @attrs.frozen(kw_only=True)
+class Retrace(OfSession):
+    """Along the session's history. As of a transaction, once for each ``key``."""
+
+    kind: ClassVar[Literal["undo", "redo"]]
+    key: Name | None = None
+    again_since: Seq | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Undo(Retrace):
+    """Undo the last execution, or all that came after the execution ``to``."""
+
+    kind = "undo"
+    to: Name | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Redo(Retrace):
+    """Have the execution back that was undone last."""
+
+    kind = "redo"
+
+
+@attrs.frozen(kw_only=True)
+class KeepHistory(OfSession):
+    """From here on so much can be undone; what is more gives way."""
+
+    count: Annotated[int, msgspec.Meta(ge=0, le=HISTORY_EXECUTIONS)]
+    bytes: Annotated[int, msgspec.Meta(ge=0, lt=2**53)] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class GetHistory(OfSession):
+    """What can be undone and redone."""
+
+
+@attrs.frozen(kw_only=True)
 class GetExecution(OfSession):
     """How an execution stands: for who may have missed its end."""
 
@@ -238,6 +290,10 @@ REQUESTS: Mapping[str, type[Request]] = {
     "begin": Begin,
     "commit": Commit,
     "rollback": Rollback,
+    "keep_history": KeepHistory,
+    "history": GetHistory,
+    "undo": Undo,
+    "redo": Redo,
     "get_execution": GetExecution,
     "complete": Complete,
     "inspect": Inspect,

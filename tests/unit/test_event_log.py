@@ -103,6 +103,12 @@ HAPPENINGS: list[tuple[Happening, str, str, dict[str, Any]]] = [
         {"code": "RATE_LIMITED", "peer": "192.0.2.1"},
     ),
     (
+        observing.SessionReturned(session="s", principal="ada", by="undo"),
+        "INFO",
+        "session returned",
+        {"session": "s", "principal": "ada", "by": "undo"},
+    ),
+    (
         observing.RequestRefused(code=Code.QUEUE_FULL, principal="ada", request=4),
         "INFO",
         "request refused",
@@ -123,8 +129,13 @@ HAPPENINGS: list[tuple[Happening, str, str, dict[str, Any]]] = [
         },
     ),
 ]
-UNTOLD = {observing.ExecutionSent, observing.ExecutionStarted}
-"""Their times are in the line of the end."""
+UNTOLD = {
+    observing.ExecutionSent,
+    observing.ExecutionStarted,
+    # Their times are in the line of the end.
+    observing.HistoryDropped,
+    # As its client set the bound.
+}
 
 
 @pytest.mark.parametrize(("happening", "level", "event", "fields"), HAPPENINGS)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from pyrepl3.config import HISTORY_EXECUTIONS
 from pyrepl3.transport.process import CONTROL_PAGE_BYTES
-from pyrepl3.worker.handover import KEPT, PAGE_BYTES, RECORDED, SURVIVOR, Handover
+from pyrepl3.worker.handover import KEPT, MOST_KEPT, PAGE_BYTES, RECORDED, SURVIVOR, Handover
 
 
 @pytest.fixture
@@ -25,6 +26,10 @@ def handover(words: Any) -> Handover:
 
 def test_the_service_makes_a_page_of_that_size() -> None:
     assert CONTROL_PAGE_BYTES == PAGE_BYTES
+
+
+def test_it_names_all_of_a_history_and_the_one_that_takes_over() -> None:
+    assert HISTORY_EXECUTIONS + 1 == MOST_KEPT
 
 
 def test_the_last_record_is_read_by_another(handover: Handover, words: Any) -> None:

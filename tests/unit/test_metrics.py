@@ -21,6 +21,7 @@ HOST = HostStatistics(
     sessions_ended=1,
     executions_running=2,
     executions_queued=5,
+    history_bytes=4096,
     attachments=4,
     journal_memory_bytes=1000,
     journal_disk_bytes=2000,
@@ -115,6 +116,8 @@ def test_sessions_and_acquisitions_are_counted() -> None:
         observing.AcquisitionFailed(template="python", code=Code.POOL_EXHAUSTED, wait_s=5.0),
         observing.SessionOpened(session="s", template="python", principal="ada", pid=1),
         observing.SessionEnded(session="s", principal="ada", standing="died", cause="SIGKILL"),
+        observing.SessionReturned(session="s", principal="ada", by="undo"),
+        observing.HistoryDropped(session="s", bytes=4096, reason="bytes"),
     ):
         metrics.notice(happening)
 
@@ -124,6 +127,9 @@ def test_sessions_and_acquisitions_are_counted() -> None:
     assert value(metrics, "pyrepl3_sessions_opened_total") == 1.0
     assert value(metrics, "pyrepl3_sessions_ended_total", "died") == 1.0
     assert value(metrics, "pyrepl3_sessions_ended_total", "closed") == 0.0
+    assert value(metrics, "pyrepl3_session_returns_total", "undo") == 1.0
+    assert value(metrics, "pyrepl3_session_returns_total", "rollback") == 0.0
+    assert value(metrics, "pyrepl3_history_dropped_total", "bytes") == 1.0
 
 
 def test_clients_are_counted() -> None:
@@ -185,6 +191,7 @@ def test_a_scrape_reads_the_service_as_it_is_then() -> None:
     assert found["pyrepl3_sessions", ("open",)] == 3.0
     assert found["pyrepl3_executions_under_way", ("queued",)] == 5.0
     assert found["pyrepl3_journal_bytes", ("disk",)] == 2000.0
+    assert found["pyrepl3_history_bytes", ()] == 4096.0
 
 
 def test_two_services_in_one_process_count_apart() -> None:

@@ -1,18 +1,22 @@
-"""The transactions of one hosted session: each request is carried out once, however often it comes.
+"""What changes a hosted session's state besides code, each once, however often it is asked for.
 
 Pure: decides what a request is to this session: new, or the same as before, by the key that its
-client gave it. Must not know trio, nor how anything is carried out.
+client gave it. Of transactions, and of undoing and redoing. Must not know trio, nor how anything is
+carried out.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import attrs
 
 from actors import Reply
-from pyrepl3.errors import IdConflict, NoTransaction, PyreplError
-from pyrepl3.messages import TransactionKind
+from pyrepl3.errors import ExecutionNotFound, IdConflict, NoTransaction, PyreplError
+from pyrepl3.messages import RetraceKind, TransactionKind
+
+KeyedKind = TransactionKind | RetraceKind
 
 REMEMBERED = 1000
 """Requests with a key and an answer: whoever lost its connection asks again within a few."""
@@ -22,26 +26,30 @@ REMEMBERED = 1000
 class Requested:
     """One request, from when it came."""
 
-    kind: TransactionKind
+    kind: KeyedKind
     key: str | None
-    replies: list[Reply[None]] = attrs.field(factory=list)
+    to: str | None = None
+    """Of an undo: the execution behind which it goes back to."""
+    replies: list[Reply[Any]] = attrs.field(factory=list)
     """Of all who wait for its answer."""
     answered_at: int | None = None
     """The last event of the session when it was answered."""
+    answer: str | None = None
+    """Of an undo or a redo: the execution that it named."""
     refusal: PyreplError | None = None
 
-    def tell(self, reply: Reply[None]) -> None:
+    def tell(self, reply: Reply[Any]) -> None:
         """What it came to: now, or as soon as that is known."""
         if self.answered_at is None:
             self.replies.append(reply)
         elif self.refusal is None:
-            reply.answer(None)
+            reply.answer(self.answer)
         else:
             reply.fail(self.refusal)
 
 
 @attrs.define(eq=False)
-class TransactionRequests:
+class KeyedRequests:
     """Those under way, and those with a key that were answered, for a while."""
 
     _by_key: OrderedDict[str, Requested] = attrs.field(factory=OrderedDict)
@@ -51,31 +59,38 @@ class TransactionRequests:
     """The last event of the session when one was answered that is not remembered any more."""
 
     def find(
-        self, kind: TransactionKind, key: str | None, again_since: int | None
+        self, kind: KeyedKind, key: str | None, again_since: int | None, *, to: str | None = None
     ) -> Requested | None:
         """The request that this one is again; None: it is new.
 
-        Raises IdConflict when its key was used for one of another kind, NoTransaction when it may
-        have been carried out, and be forgotten.
+        Raises IdConflict when its key was used for another one; and where it may have been carried
+        out, and be forgotten, NoTransaction or ExecutionNotFound.
         """
         known = None if key is None else self._by_key.get(key)
-        if known is not None and known.kind != kind:
+        if known is not None and (known.kind, known.to) != (kind, to):
             raise _conflict(known)
         if known is None and again_since is not None and again_since <= self._forgotten_to:
             raise _forgotten(kind)
         return known
 
-    def accept(self, kind: TransactionKind, key: str | None) -> Requested:
+    def accept(self, kind: KeyedKind, key: str | None, *, to: str | None = None) -> Requested:
         """A new one."""
-        requested = Requested(kind, key)
+        requested = Requested(kind, key, to)
         self._under_way += 1
         if key is not None:
             self._by_key[key] = requested
         return requested
 
-    def answered(self, requested: Requested, refusal: PyreplError | None, *, seq: int) -> None:
+    def answered(
+        self,
+        requested: Requested,
+        refusal: PyreplError | None,
+        *,
+        seq: int,
+        answer: str | None = None,
+    ) -> None:
         """That is what it came to, and all who wait are told. ``seq`` is the session's last."""
-        requested.answered_at, requested.refusal = seq, refusal
+        requested.answered_at, requested.refusal, requested.answer = seq, refusal, answer
         self._under_way -= 1
         replies, requested.replies = requested.replies, []
         for reply in replies:
@@ -102,9 +117,10 @@ def _conflict(known: Requested) -> PyreplError:
     )
 
 
-def _forgotten(kind: TransactionKind) -> PyreplError:
-    return NoTransaction(
-        what=f"it is not known what came of this {kind}",
-        why="it was sent before, and what came since then is forgotten in part",
-        how="Look at the session's in_transaction, and at its variables",
-    )
+def _forgotten(kind: KeyedKind) -> PyreplError:
+    what = f"it is not known what came of this {kind}"
+    why = "it was sent before, and what came since then is forgotten in part"
+    if kind in ("undo", "redo"):
+        return ExecutionNotFound(what=what, why=why, how="Look at the session's history")
+    how = "Look at the session's in_transaction, and at its variables"
+    return NoTransaction(what=what, why=why, how=how)
