@@ -30,6 +30,13 @@ _ANSWERS = {
     "begin": _Answer(("begun",)),
     "commit": _Answer(("committed",)),
     "rollback": _Answer(("rolled_back",)),
+    "keep_history": _Answer(("keeping",), {"dropped": list}),
+    "history": _Answer(
+        ("history",),
+        {"entries": list, "undone": list, "dropped": int, "count": int, "bytes": int},
+    ),
+    "undo": _Answer(("undone",), {"execution": str}),
+    "redo": _Answer(("redone",), {"execution": str}),
     "get_execution": _Answer(("execution",), {"state": str, "since": int}),
     "complete": _Answer(("completed",), {"matches": list, "cursor_start": int, "cursor_end": int}),
     "inspect": _Answer(("inspected",), {"found": bool, "text": str}),

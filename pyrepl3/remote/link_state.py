@@ -4,8 +4,8 @@ Pure: messages in, what they mean out. Decides what is sent again on a new conne
 that was not answered, in such words that it comes to the same when it comes twice. An execution
 has its id, and is sent with the last event that was known when it was first sent, so that a
 service that has forgotten what came since does not run it again; so is what begins and ends a
-transaction, by a key. A session that was opened has a
-name of its own, so that a second request for it finds it. An interrupt of whatever runs becomes
+transaction, undoes or redoes, by a key. A session that was opened has a name of its own, so that a
+second request for it finds it. An interrupt of whatever runs becomes
 one of what ran then.
 """
 
@@ -61,7 +61,8 @@ class Resumption:
 
 FOLLOWS = ("session_opened", "attached")
 """Answers behind which a session's events come."""
-TRANSACTION_KINDS = ("begin", "commit", "rollback")
+KEYED_KINDS = ("begin", "commit", "rollback", "undo", "redo")
+"""Carried out once for each key."""
 LAST = ("session_died", "session_closed")
 """Events that are a session's last."""
 
@@ -179,7 +180,7 @@ class LinkState:
         message = asked.message
         if asked.kind == "execute":
             message["again_since"] = asked.since
-        elif asked.kind in TRANSACTION_KINDS:
+        elif asked.kind in KEYED_KINDS:
             message["again_since"] = asked.since
             return message.get("key") is not None
         elif asked.kind == "input_response":

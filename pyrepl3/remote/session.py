@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -19,18 +19,20 @@ from anyio.abc import TaskGroup
 from pyrepl3.client.editing import Completeness, Completion, Inspection, at_cursor
 from pyrepl3.client.execution import Execution
 from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
-from pyrepl3.config import TransactionPolicy, check_protection, check_timeout
+from pyrepl3.client.history import History
+from pyrepl3.config import HISTORY_BYTES, TransactionPolicy, check_protection, check_timeout
 from pyrepl3.errors import (
-    Code,
     ExecutionNotFound,
-    InternalError,
     PyreplError,
     ServiceUnreachable,
     SessionLost,
     SessionNotFound,
 )
-from pyrepl3.events import Error, Event, Gap, InterruptOutcome, Result
+from pyrepl3.events import DroppedEntry, Error, Event, Gap, InterruptOutcome, Result
+from pyrepl3.messages import HistoryKind
+from pyrepl3.remote.endings import event_not_understood, forgotten, gone
 from pyrepl3.remote.event_stream import EventStream
+from pyrepl3.remote.history import RemoteHistory
 from pyrepl3.remote.inbox import Inbox
 from pyrepl3.remote.link import Link
 from pyrepl3.remote.link_state import LAST, Message
@@ -93,6 +95,7 @@ class RemoteSession:
             is_reachable=lambda: link.is_connected or self._end is not None,
             prefix=prefix,
         )
+        self._history = RemoteHistory(self._ask_history, prefix)
 
     def __repr__(self) -> str:
         return f"<pyrepl3.RemoteSession {self.id} template={self.template!r}>"
@@ -232,6 +235,40 @@ class RemoteSession:
         """It waits for what runs, so its time is not a request's."""
         await self._ask(kind, {"key": key}, timeout_s=math.inf, is_for_good=kind != "begin")
 
+    # --- history ------------------------------------------------------------------------------
+
+    async def keep_history(
+        self, count: int, *, most_bytes: int = HISTORY_BYTES
+    ) -> Sequence[DroppedEntry]:
+        """From now on up to ``count`` executions can be undone, at most 63; 0 ends that.
+
+        As of a session of one's own. Raises ConfigInvalid, SessionLost.
+        """
+        return await self._history.keep(count, most_bytes)
+
+    async def history(self) -> History:
+        """What can be undone, and what of it was undone and can be redone. Raises SessionLost."""
+        return await self._history.tell()
+
+    async def undo(self, *, to: str | None = None) -> str:
+        """Undo the last execution, or all that came after the execution ``to``.
+
+        Returns the id of the first that is undone. When cancelled, it may be undone all the same.
+        Raises ExecutionNotFound, TransactionActive, SessionLost.
+        """
+        return await self._history.retrace("undo", {"to": to})
+
+    async def redo(self) -> str:
+        """Have the execution back that was undone last, until something new is executed.
+
+        Returns its id. Raises ExecutionNotFound, TransactionActive, SessionLost.
+        """
+        return await self._history.retrace("redo", {})
+
+    async def _ask_history(self, kind: HistoryKind, fields: Mapping[str, Any]) -> Message:
+        """It waits for what runs, as what is about transactions does."""
+        return await self._ask(kind, fields, timeout_s=math.inf, is_for_good=kind != "history")
+
     # --- for editors --------------------------------------------------------------------------
 
     async def complete(self, code: str, cursor_pos: int | None = None) -> Completion:
@@ -273,10 +310,10 @@ class RemoteSession:
             # A new connection could not attach to it: it is no more.
             error = as_error(message)
             self._over(
-                _gone(NOT_KNOWN_ANY_MORE if isinstance(error, SessionNotFound) else error.why)
+                gone(NOT_KNOWN_ANY_MORE if isinstance(error, SessionNotFound) else error.why)
             )
         elif kind in LAST:
-            self._over(_gone(str(message.get("cause") or f"it is {message.get('reason')}")))
+            self._over(gone(str(message.get("cause") or f"it is {message.get('reason')}")))
         elif kind == "gap":
             # Of whose events some are lost is not known: of all that were under way, perhaps.
             if self._on_event is not None:
@@ -291,7 +328,7 @@ class RemoteSession:
         try:
             event = from_map(message, self._respond)
         except (KeyError, TypeError) as error:
-            self._over(_not_understood(message["type"], error))
+            self._over(event_not_understood(message["type"], error))
         else:
             if event is not None:
                 if self._on_event is not None:
@@ -304,12 +341,12 @@ class RemoteSession:
         try:
             told = await self._ask("get_execution", {"execution": execution}, timeout_s=math.inf)
         except ExecutionNotFound:
-            self._tell(execution, _forgotten(execution))
+            self._tell(execution, forgotten(execution))
         except PyreplError:
             return  # the session or the link is no more, which is told to all
         else:
             if told["state"] == "ended" and told["last_seq"] <= to_seq:
-                self._tell(execution, _forgotten(execution))
+                self._tell(execution, forgotten(execution))
 
     def _tell(self, execution: str, event: Event) -> None:
         stream = self._followers.get(execution)
@@ -346,9 +383,9 @@ class RemoteSession:
             return await self._link.ask(kind, named, timeout_s=within_s, is_for_good=is_for_good)
         except SessionNotFound as error:
             # There was one: the service was started again, or has forgotten it.
-            gone = _gone(NOT_KNOWN_ANY_MORE)
-            self._over(gone)
-            raise gone from error
+            lost = gone(NOT_KNOWN_ANY_MORE)
+            self._over(lost)
+            raise lost from error
 
     async def _respond(self, number: str, data: str | None) -> None:
         await self._ask("input_response", {"input": number, "data": data})
@@ -359,7 +396,7 @@ class RemoteSession:
             await self._ask("execute", fields)
         except ExecutionNotFound:
             # It was sent twice, and the service cannot say any more whether it ran the first time.
-            self._tell(execution, _forgotten(execution))
+            self._tell(execution, forgotten(execution))
         except ServiceUnreachable:
             # It may be taken all the same, once it is in reach.
             await self._abandon(execution)  # noqa: ASYNC120  # shielded and bounded inside
@@ -383,34 +420,6 @@ class RemoteSession:
                 await self._ask("interrupt", {"execution": execution}, is_for_good=True)
             except PyreplError:
                 return  # it has ended, or nobody can say
-
-
-def _forgotten(execution: str) -> Error:
-    return Error(
-        execution=execution,
-        name="OutcomeForgotten",
-        value="it is over or never ran, and its outcome is forgotten: the service had no room for "
-        "all events until they were fetched",
-        traceback=[],
-        code=Code.OUTPUT_GAP,
-        state="unknown",
-    )
-
-
-def _not_understood(kind: str, error: Exception) -> PyreplError:
-    return InternalError(
-        what="an event of the session could not be understood",
-        why=f"the service sent one of the type {kind!r} that is not as it has to be: {error!r}",
-        how="Use a client and a service of the same version",
-    )
-
-
-def _gone(why: str) -> SessionLost:
-    return SessionLost(
-        what="the session is gone",
-        why=why,
-        how="Open a new session; its variables start empty",
-    )
 
 
 def finite(seconds: float | None) -> float | None:

@@ -7,7 +7,7 @@ there.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self
@@ -16,7 +16,9 @@ import anyio.to_thread
 
 from pyrepl3.client.editing import Completeness, Completion, Inspection
 from pyrepl3.client.execution import Execution
-from pyrepl3.events import InterruptOutcome
+from pyrepl3.client.history import History
+from pyrepl3.config import HISTORY_BYTES
+from pyrepl3.events import DroppedEntry, InterruptOutcome
 from pyrepl3.remote.client import Client
 from pyrepl3.remote.other_thread import OtherThread, start_thread
 from pyrepl3.remote.session import RemoteSession
@@ -76,6 +78,24 @@ class SyncSession:
             self._thread.wait(self._session.leave_transaction)
             raise
         self.commit()
+
+    def keep_history(
+        self, count: int, *, most_bytes: int = HISTORY_BYTES
+    ) -> Sequence[DroppedEntry]:
+        """From now on up to ``count`` executions can be undone, in so much memory."""
+        return self._thread.wait(partial(self._session.keep_history, count, most_bytes=most_bytes))
+
+    def history(self) -> History:
+        """What can be undone and redone."""
+        return self._thread.wait(self._session.history)
+
+    def undo(self, *, to: str | None = None) -> str:
+        """Undo the last execution, or all that came after the execution ``to``; the first's id."""
+        return self._thread.wait(partial(self._session.undo, to=to))
+
+    def redo(self) -> str:
+        """Have the execution back that was undone last; its id."""
+        return self._thread.wait(self._session.redo)
 
     def complete(self, code: str, cursor_pos: int | None = None) -> Completion:
         """What could stand at the cursor."""

@@ -291,8 +291,8 @@ def test_what_was_not_sent_at_all_is_not_kept() -> None:
     assert resumed(state) == []
 
 
-@pytest.mark.parametrize("kind", ["begin", "commit", "rollback"])
-def test_what_begins_or_ends_a_transaction_is_sent_again_under_its_key(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["begin", "commit", "rollback", "undo", "redo"])
+def test_what_changes_the_state_besides_code_is_sent_again_under_its_key(kind: str) -> None:
     state = LinkState()
     opened(state)
     state.take(event(1))
