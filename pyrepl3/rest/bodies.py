@@ -16,6 +16,7 @@ from msgspec import Meta
 from pyrepl3.config import TransactionPolicy
 from pyrepl3.wire.client_codec import bad_message
 from pyrepl3.wire.client_requests import (
+    HistoryWish,
     LimitsWish,
     Metadata,
     Name,
@@ -58,6 +59,9 @@ class SessionWish:
         TransactionPolicy | None, Meta(description="Of executions that name none.")
     ] = None
     guard: Annotated[bool | None, Meta(description="Of executions that do not say.")] = None
+    history: Annotated[
+        HistoryWish | None, Meta(description="How many executions can be undone. Left out: none.")
+    ] = None
     metadata: Metadata = attrs.field(factory=dict)
 
 
@@ -67,6 +71,9 @@ class SessionChange:
 
     metadata: Metadata | None = None
     idle_timeout_s: Seconds | None = None
+    history: Annotated[
+        HistoryWish | None, Meta(description="What is more than that gives way at once.")
+    ] = None
 
 
 @attrs.frozen(kw_only=True)
@@ -101,6 +108,12 @@ class OneShot:
     env: dict[str, str] = attrs.field(factory=dict)
     limits: LimitsWish = attrs.field(factory=LimitsWish)
     acquire_timeout_s: Seconds | None = None
+    transaction_policy: Annotated[
+        TransactionPolicy | None, Meta(description="What its outcome tells of its variables.")
+    ] = None
+    guard: Annotated[
+        bool | None, Meta(description="Whether a crash is told as undone, and not as lost.")
+    ] = None
 
 
 @attrs.frozen(kw_only=True)
@@ -119,6 +132,15 @@ class InputLine:
 
     input: Name
     data: str | None
+
+
+@attrs.frozen(kw_only=True)
+class UndoWish:
+    """How far to go back; may be left out: before the last execution."""
+
+    to: Annotated[
+        Name | None, Meta(description="All is undone that came after that execution.")
+    ] = None
 
 
 # --- answers ------------------------------------------------------------------------------------
@@ -151,6 +173,7 @@ class Session:
     queued: int
     attached: int
     in_transaction: bool
+    history_count: Annotated[int, Meta(description="How many executions can be undone at most.")]
     oldest_seq: int
     last_seq: int
     metadata: dict[str, Any]
@@ -233,6 +256,36 @@ class Transacted:
 
 
 @attrs.frozen(kw_only=True)
+class Retraced:
+    """The first execution that was undone, or the one that is there again."""
+
+    session: str
+    execution: str
+
+
+@attrs.frozen(kw_only=True)
+class HistoryEntry:
+    """An execution that can be undone, or redone."""
+
+    execution: str
+    private_bytes: Annotated[int, Meta(description="The memory that is kept for that alone.")]
+    taken_at: Annotated[float, Meta(description="When it began, in seconds since 1970.")]
+
+
+@attrs.frozen(kw_only=True)
+class SessionHistory:
+    """What can be undone (`entries`) and redone (`undone`), the oldest first."""
+
+    session: str
+    entries: list[HistoryEntry]
+    undone: list[HistoryEntry]
+    dropped: Annotated[int, Meta(description="How many gave way to newer ones so far.")]
+    count: Annotated[int, Meta(description="How many there may be; 0: none is kept.")]
+    bytes: Annotated[int, Meta(description="How much memory they may hold.")]
+    private_bytes: Annotated[int, Meta(description="How much they hold.")]
+
+
+@attrs.frozen(kw_only=True)
 class InputTaken:
     """The line was taken."""
 
@@ -303,7 +356,7 @@ class Problem:
     details: dict[str, Any] | None = None
 
 
-REQUESTS = (SessionWish, SessionChange, ExecutionWish, OneShot, InterruptWish, InputLine)
+REQUESTS = (SessionWish, SessionChange, ExecutionWish, OneShot, InterruptWish, InputLine, UndoWish)
 ANSWERS = (
     SessionOpened,
     Session,
@@ -312,6 +365,8 @@ ANSWERS = (
     Execution,
     Interrupted,
     Transacted,
+    Retraced,
+    SessionHistory,
     InputTaken,
     StoredFile,
     Directory,

@@ -57,7 +57,13 @@ async def execute_once(request: Call, key: Key = None) -> Response[bodies.Outcom
 
 async def _begin(request: Call, wish: bodies.OneShot, name: str | None) -> tuple[Opened, Accepted]:
     """In the session of that name, or in a new one. Raises what opening and submitting raise."""
-    execution = bodies.ExecutionWish(code=wish.code, timeout_s=wish.timeout_s, allow_input=False)
+    execution = bodies.ExecutionWish(
+        code=wish.code,
+        timeout_s=wish.timeout_s,
+        transaction_policy=wish.transaction_policy,
+        guard=wish.guard,
+        allow_input=False,
+    )
     while True:
         found = None if name is None else await _found(request, wish, name)
         if found is not None:

@@ -17,6 +17,7 @@ from pyrepl3.hosting.hosting_messages import (
     CloseHosted,
     Describe,
     InterruptHosted,
+    KeepHistory,
     ListHosted,
     Opened,
     OpenHosted,
@@ -72,9 +73,11 @@ async def describe_session(request: Call, session: SessionPath) -> Response[bodi
 
 @patch("/sessions/{session:str}", tags=TAGS, opt={"body": bodies.SessionChange})
 async def change_session(request: Call, session: SessionPath) -> Response[bodies.Session]:
-    """Change a session's metadata, or how long it may be idle."""
+    """Change a session's metadata, how long it may be idle, or how much of it can be undone."""
     opened = await request.find(session)
     change = await request.read(bodies.SessionChange)
+    if (bounds := change.history) is not None:
+        await ask_session(opened, lambda reply: KeepHistory(bounds.count, bounds.most_bytes, reply))
     return _described(
         await ask_session(
             opened, lambda reply: Amend(change.metadata, change.idle_timeout_s, reply)

@@ -141,6 +141,54 @@ async def test_a_transaction_is_begun_and_ended_once_under_its_key(rest: Rest) -
     assert (await rest.run(session, "x"))["value"] == 1
 
 
+async def test_executions_are_undone_and_redone_once_under_a_key(rest: Rest) -> None:
+    wish = {"history": {"count": 5}}
+    session = (await rest.http.post("/v1/sessions", json=wish)).json()["session"]
+    url = f"/v1/sessions/{session}"
+    for number in range(3):
+        sent = {"code": f"x = {number}"}
+        key = {"Idempotency-Key": f"e{number}"}
+        await rest.http.post(executions(session), json=sent, headers=key)
+    history = (await rest.http.get(f"{url}/history")).json()
+    keyed = {"Idempotency-Key": "k1"}
+    undone = [await rest.http.post(f"{url}/undo", headers=keyed) for _ in range(2)]
+    conflict = await rest.http.post(f"{url}/redo", headers=keyed)
+    further = await rest.http.post(f"{url}/undo", json={"to": "e0"})
+    too_far = await rest.http.post(f"{url}/undo", json={"to": "e7"})
+    redone = await rest.http.post(f"{url}/redo")
+    after = (await rest.http.get(f"{url}/history")).json()
+    changed = await rest.http.patch(url, json={"history": {"count": 1, "bytes": 2**20}})
+    bad = await rest.http.patch(url, json={"history": {"count": 64}})
+    fewer = (await rest.http.get(f"{url}/history")).json()
+
+    assert [each["execution"] for each in history["entries"]] == ["e0", "e1", "e2"]
+    assert history["private_bytes"] == sum(each["private_bytes"] for each in history["entries"])
+    assert [each.json() for each in undone] == [{"session": session, "execution": "e2"}] * 2
+    problem(conflict, 409, "ID_CONFLICT")
+    assert further.json()["execution"] == "e1"
+    problem(too_far, 404, "EXECUTION_NOT_FOUND")
+    assert redone.json() == {"session": session, "execution": "e1"}
+    assert [each["execution"] for each in after["entries"]] == ["e0", "e1"]
+    assert [each["execution"] for each in after["undone"]] == ["e2"]
+    assert changed.json()["history_count"] == 1
+    problem(bad, 400, "BAD_MESSAGE")
+    assert (fewer["count"], fewer["bytes"], fewer["dropped"]) == (1, 2**20, 2)
+    assert (await rest.run(session, "x"))["value"] == 1
+
+
+async def test_code_without_a_session_has_a_policy_and_a_guard_too(rest: Rest) -> None:
+    dry = {"code": "x = 1; x", "transaction_policy": "rollback_always"}
+    crash = {"code": "import os; os._exit(3)", "guard": True}
+    tried, survived, lost = [
+        (await rest.http.post("/v1/executions", json=each)).json()
+        for each in (dry, crash, {"code": crash["code"]})
+    ]
+
+    assert (tried["value"], tried["state"]) == (1, "rolled_back")
+    assert (survived["code"], survived["state"]) == ("WORKER_DIED", "rolled_back")
+    assert (lost["code"], lost["state"]) == ("WORKER_DIED", "lost")
+
+
 async def test_an_execution_has_a_policy_and_a_guard_or_those_of_its_session(rest: Rest) -> None:
     session = await rest.open()
     url = executions(session)
