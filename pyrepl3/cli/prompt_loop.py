@@ -6,7 +6,7 @@ Owns the loop and what each ending means at a prompt. Must not know how a line i
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import attrs
@@ -20,6 +20,7 @@ from pyrepl3.cli.endings import describe_death, is_death, status_of
 from pyrepl3.cli.line_editor import CLEARED, LEAVE, LineEditor
 from pyrepl3.cli.pictures import Pictures
 from pyrepl3.cli.places import Followed, Place
+from pyrepl3.cli.prompt_history import PromptHistory
 from pyrepl3.cli.prompt_signals import PromptSignals
 from pyrepl3.cli.signals import AnySession, caught_signals
 from pyrepl3.cli.surroundings import finish_code
@@ -62,6 +63,7 @@ class _PromptLoop:
     place: Place
     editor: LineEditor = attrs.field(init=False)
     _pieces: int = attrs.field(default=0, init=False)
+    _history: PromptHistory = attrs.field(factory=PromptHistory, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.editor = LineEditor(self.place.note)
@@ -132,13 +134,29 @@ class _PromptLoop:
         if asked is not None:
             await self._transact(session, asked[1])
             return None
+        of_history = self._history.asks(line)
+        if of_history is not None:
+            told = await self._history.answer(session, *of_history)
+            await standard_output.write("stdout", told)
+            return None
         bare_exit = _BARE_EXIT.fullmatch(line)
         code = _CALL_QUITTER.format(bare_exit[1]) if bare_exit is not None else line
         self._pieces += 1
-        return await self._execute(session, code, filename=f"<cell {self._pieces}>")
+        return await self._execute(
+            session,
+            code,
+            filename=f"<cell {self._pieces}>",
+            begun=lambda execution: self._history.ran(execution, self._pieces, line),
+        )
 
     async def _execute(
-        self, session: AnySession, code: str, *, filename: str | None = None, silent: bool = False
+        self,
+        session: AnySession,
+        code: str,
+        *,
+        filename: str | None = None,
+        silent: bool = False,
+        begun: Callable[[str], None] = lambda _: None,
     ) -> Result | Error | None:
         """Its last event; None where it was given up before it was taken."""
         async with AsyncExitStack() as stack:
@@ -150,6 +168,7 @@ class _PromptLoop:
                     return None
             else:
                 events = await stack.enter_async_context(stream)
+            begun(events.execution)
             with self.signals.heard_by(session, events.execution):
                 ending = await self.conversation.follow(events)
         await self.conversation.begin_line()

@@ -15,14 +15,14 @@ from pyrepl3.config import POLICIES, TransactionPolicy
 
 SESSION = (
     "pyrepl3 session create [--name NAME] | ls [--json] | info SESSION | attach SESSION | "
-    "logs SESSION [--follow] | interrupt SESSION | close SESSION"
+    "logs SESSION [--follow] | interrupt SESSION | history SESSION [--keep N] [--json] | "
+    "undo SESSION [--to EXECUTION] | redo SESSION | close SESSION"
 )
 EXEC = "pyrepl3 exec SESSION -c CODE"
 CONSOLE = "pyrepl3 console [--open]"
 CONNECT = "pyrepl3 --connect URL [--session NAME] [--token-file FILE]"
 COPY = "pyrepl3 cp FILE SESSION:PATH, or pyrepl3 cp SESSION:PATH FILE"
 STANDARD_STREAM = "-"
-ACTIONS = ("create", "ls", "info", "attach", "logs", "interrupt", "close")
 
 
 @attrs.frozen
@@ -84,6 +84,30 @@ class SessionInterrupt(Remote):
 
 
 @attrs.frozen(kw_only=True)
+class SessionHistory(Remote):
+    """``session history SESSION``; ``keep``: how many executions can be undone from here on."""
+
+    session: str
+    keep: int | None = None
+    as_json: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class SessionUndo(Remote):
+    """``session undo SESSION``; ``to``: all is undone that came after that execution."""
+
+    session: str
+    to: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SessionRedo(Remote):
+    """``session redo SESSION``."""
+
+    session: str
+
+
+@attrs.frozen(kw_only=True)
 class SessionClose(Remote):
     """``session close SESSION``."""
 
@@ -137,6 +161,9 @@ RemoteCommand = (
     | SessionAttach
     | SessionLogs
     | SessionInterrupt
+    | SessionHistory
+    | SessionUndo
+    | SessionRedo
     | SessionClose
     | Exec
 )
@@ -148,6 +175,7 @@ _TEXTS = {
     "--template": "template",
     "--session": "session_named",
     "--policy": "policy",
+    "--to": "to",
 }
 _FLAGS = {
     "--json": "as_json",
@@ -156,7 +184,7 @@ _FLAGS = {
     "--open": "opens",
     "--guard": "guard",
 }
-_NUMBERS = {"--since": "since"}
+_NUMBERS = {"--since": "since", "--keep": "keep"}
 _KINDS: dict[str, type[Any]] = {
     "create": SessionCreate,
     "ls": SessionList,
@@ -164,6 +192,9 @@ _KINDS: dict[str, type[Any]] = {
     "attach": SessionAttach,
     "logs": SessionLogs,
     "interrupt": SessionInterrupt,
+    "history": SessionHistory,
+    "undo": SessionUndo,
+    "redo": SessionRedo,
     "close": SessionClose,
 }
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
 
+import attrs
 import trio
 
 from pyrepl3.cli import descriptors
@@ -21,6 +22,7 @@ from pyrepl3.cli.endings import describe_interrupt
 from pyrepl3.cli.executing import execute
 from pyrepl3.cli.named_sessions import describe_end, find_named
 from pyrepl3.cli.programs import ProgramUnreadable, from_standard_input
+from pyrepl3.cli.prompt_history import PromptHistory
 from pyrepl3.cli.statuses import FAILED, INTERRUPTED
 from pyrepl3.config import DEFAULT_TEMPLATE
 from pyrepl3.errors import ExecutionNotFound, SessionLost, SessionNotFound
@@ -63,6 +65,22 @@ async def _do(client: Client, command: asked.RemoteCommand, connection: Connecti
             async with client.attach(command.session) as session:
                 outcome = await session.interrupt()
             return _print(describe_interrupt(outcome) + "\n")
+        case asked.SessionHistory():
+            async with client.attach(command.session) as session:
+                if command.keep is not None:
+                    await session.keep_history(command.keep)
+                history = await session.history()
+            if command.as_json:
+                return _print(_as_json(attrs.asdict(history)))
+            return _print(PromptHistory().listed(history))
+        case asked.SessionUndo():
+            async with client.attach(command.session) as session:
+                undone = await session.undo(to=command.to)
+            return _print(f"{undone}\n")
+        case asked.SessionRedo():
+            async with client.attach(command.session) as session:
+                redone = await session.redo()
+            return _print(f"{redone}\n")
         case asked.SessionClose():
             async with client.attach(command.session) as session:
                 await session.close()

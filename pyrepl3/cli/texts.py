@@ -34,6 +34,9 @@ At the prompt:
   Tab         completes from what the session holds now
   %begin      from here on all is one transaction; %rollback undoes it, %commit keeps it, and a
               crash goes back to its beginning
+  %history N  from here on the last N pieces of code can be undone; without N: shows them, and
+              what they cost. %undo undoes the last one, %undo N all that came after cell N;
+              %redo has the next one back, until something new runs
   ?name       shows signature and docstring (name? does, too)
   Ctrl-C      clears the line; while code runs: interrupts it and keeps the variables.
               Once more, where it does not stop: ends its session in 3 seconds
@@ -116,6 +119,11 @@ Usage:
   pyrepl3 session attach SESSION                                 follow it, as at a terminal
   pyrepl3 session logs SESSION [--since SEQ] [--follow | -f]     what was printed in it
   pyrepl3 session interrupt SESSION                              what runs in it
+  pyrepl3 session history SESSION [--keep N] [--json]            what can be undone in it; from
+                                                                 here on the last N
+  pyrepl3 session undo SESSION [--to EXECUTION]                  the last execution, or all after
+                                                                 that one; prints the first's id
+  pyrepl3 session redo SESSION                                   has the next one back
   pyrepl3 session close SESSION
 
   pyrepl3 exec SESSION -c CODE         run code in it: shows what is printed, then the value
@@ -216,6 +224,13 @@ MAY_GO_ON = "[left without a connection: what runs there may go on]\n"
 ROLLED_BACK = "[rolled back: the variables are as they were before]\n"
 BEGUN = "[a transaction is open: %commit keeps what runs from here on, %rollback undoes it]\n"
 COMMITTED = "[committed]\n"
+UNDONE = "[undone: {execution}]\n"
+REDONE = "[there again: {execution}]\n"
+NO_HISTORY = "[no history is kept: %history 10 keeps that of 10 pieces of code, from here on]\n"
+HISTORY_KEPT = "[from here on the last {count} can be undone; a crash is undone meanwhile]\n"
+HISTORY_ENDED = "[no history is kept from here on]\n"
+HISTORY_IS_EMPTY = "[nothing has run since the history is kept]\n"
+HISTORY_TOTAL = "{held:>9}  of {most} for {count}\n"
 OVER_DEADLINE = "pyrepl3: it was interrupted at its deadline, which the session's limits set\n"
 NO_CONNECTION = "(no connection) "
 INTERRUPTED_LATER = """

@@ -117,6 +117,27 @@ def test_a_transaction_is_begun_and_ended_at_the_prompt(terminal: Terminal) -> N
     assert "[committed]" in terminal.enter("%commit")
 
 
+def test_what_ran_is_undone_and_redone_at_the_prompt(terminal: Terminal) -> None:
+    assert "no history is kept" in terminal.enter("%history")
+    assert "no history is kept" in terminal.enter("%undo")
+    assert "the last 5" in terminal.enter("%history 5")
+    assert "nothing has run" in terminal.enter("%history")
+    terminal.enter("word = 'one'")
+    terminal.enter("word = 'two'")
+    terminal.enter("word = 'three'")
+    assert "[undone: cell 3: word = 'three']" in terminal.enter("%undo")
+    assert "nothing was undone" in terminal.enter("%undo never")
+    assert "[undone: cell 2: word = 'two']" in terminal.enter("%undo 1")
+    listed = terminal.enter("%history")
+    assert "MiB  cell 1: word = 'one'" in listed
+    assert "cell 3: word = 'three' (undone)" in listed
+    assert "of 256.0 MiB for 5" in listed
+    assert "[there again: cell 2: word = 'two']" in terminal.enter("%redo")
+    assert "\n'twotwo'" in terminal.enter("word * 2")
+    assert "nothing" in terminal.enter("%redo")
+    assert "no history is kept from here on" in terminal.enter("%history 0")
+
+
 def test_an_error_is_shown_with_its_line(terminal: Terminal) -> None:
     shown = terminal.enter("1 / 0")
 

@@ -56,6 +56,25 @@ def test_code_is_undone_as_its_policy_and_its_guard_say(say: Say) -> None:
     assert say("exec", "mine", "-c", "x").stdout == b"1\n"
 
 
+def test_what_ran_is_undone_and_redone(say: Say) -> None:
+    say("session", "create", "--name", "mine")
+    assert b"no history is kept" in say("session", "history", "mine").stdout
+    assert b"nothing has run" in say("session", "history", "mine", "--keep", "3").stdout
+    for number in range(3):
+        say("exec", "mine", "-c", f"x = {number}")
+    told = json.loads(say("session", "history", "mine", "--json").stdout)
+    first, second, third = [each["execution"] for each in told["entries"]]
+    assert say("session", "undo", "mine").stdout.decode() == f"{third}\n"
+    assert say("session", "undo", "mine", "--to", first).stdout.decode() == f"{second}\n"
+    assert b"(undone)" in say("session", "history", "mine").stdout
+    assert say("session", "redo", "mine").stdout.decode() == f"{second}\n"
+    assert say("exec", "mine", "-c", "x").stdout == b"1\n"
+    nothing = say("session", "redo", "mine")
+
+    assert (nothing.returncode, nothing.stdout) == (1, b"")
+    assert b"nothing was undone" in nothing.stderr
+
+
 def test_a_session_keeps_its_variables_between_commands(say: Say) -> None:
     assert say("session", "create", "--name", "mine").stdout == b"mine\n"
     assert say("exec", "mine", "-c", "x = 6").stdout == b""

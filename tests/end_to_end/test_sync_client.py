@@ -231,6 +231,21 @@ async def test_several_threads_use_one_session(served: Served) -> None:
     assert await trio.to_thread.run_sync(threads) == list(range(12))
 
 
+async def test_executions_are_undone_and_redone(served: Served) -> None:
+    said = await run_script(
+        served,
+        """
+with pyrepl3.SyncClient(url, token) as client, client.session() as session:
+    print(session.keep_history(5))
+    ids = [session.run(f"x = {number}").id for number in range(3)]
+    print(session.undo(to=ids[0]) == ids[1], session.redo() == ids[1])
+    print(len(session.history().undone), session.run("x").value)
+""",
+    )
+
+    assert said == b"[]\nTrue True\n1 1\n"
+
+
 async def test_a_transaction_is_committed_or_rolled_back_with_its_block(served: Served) -> None:
     said = await run_script(
         served,
