@@ -12,9 +12,7 @@ const ENDINGS = {
   WORKER_DIED: "its process ended",
 };
 
-const STATES = {
-  rolled_back: "It is undone: the variables are as they were before.",
-};
+const ROLLED_BACK = "It is undone: the variables are as they were before.";
 
 /** `actions` has respond(input, text), interrupt(execution) and edit(code). */
 export class Cell {
@@ -24,6 +22,7 @@ export class Cell {
   #actions;
   #count = element("span", { class: "count" }, "[ ]");
   #status = element("span", { class: "status" });
+  #undone = element("span", { class: "hint", hidden: true }, "undone");
   #stop = element("button", { type: "button", class: "quiet stop", hidden: true }, "Interrupt");
   #outputs = element("div", { class: "outputs" });
   #text = null; // the block that printed text goes into
@@ -32,7 +31,7 @@ export class Cell {
   constructor(execution, code, actions) {
     this.execution = execution;
     this.#actions = actions;
-    const head = element("div", { class: "cell-head" }, this.#count, this.#status, this.#stop);
+    const head = element("div", { class: "cell-head" }, this.#count, this.#status, this.#undone, this.#stop);
     if (code !== null) {
       const edit = element("button", { type: "button", class: "quiet" }, "Edit again");
       edit.addEventListener("click", () => actions.edit(code));
@@ -71,11 +70,18 @@ export class Cell {
       output: () => this.#printed(event),
       display: () => this.display(event),
       output_gap: () => this.#gap(event),
+      history_trimmed: () => this.#trimmed(event),
       input: () => this.#asked(event),
       result: () => this.#result(event),
       error: () => this.#failed(event),
     }[event.type];
     if (take) take();
+  }
+
+  /** Whether what it did was undone after it had ended. */
+  undone(undone) {
+    this.node.classList.toggle("undone", undone);
+    this.#undone.hidden = !undone;
   }
 
   /** Shows a bundle, and returns what can be replaced by `update_display`. */
@@ -109,6 +115,11 @@ export class Cell {
     this.#outputs.append(element("p", { class: "note" }, told));
   }
 
+  #trimmed({ dropped }) {
+    const told = `${counted(dropped.length, "execution")} can no more be undone: the history keeps so much and no more`;
+    this.#outputs.append(element("p", { class: "note" }, told));
+  }
+
   #asked(event) {
     this.#text = null;
     const hadFocus = document.activeElement;
@@ -127,7 +138,15 @@ export class Cell {
       shown.setAttribute("aria-label", "Value");
       this.#outputs.append(shown);
     }
+    this.#became(event);
     this.#end(duration(event), "done");
+  }
+
+  /** What became of the session's variables. */
+  #became({ state }) {
+    if (state === "kept") return;
+    const told = state === "rolled_back" ? ROLLED_BACK : `The variables are ${state}.`;
+    this.#outputs.append(element("p", { class: "note" }, told));
   }
 
   #failed(event) {
@@ -141,10 +160,7 @@ export class Cell {
     shown.show();
     this.#outputs.append(shown.node);
     if (event.details?.stack) this.#outputs.append(stackOf(event.details.stack));
-    if (event.state !== "kept") {
-      const became = STATES[event.state] ?? `The variables are ${event.state}.`;
-      this.#outputs.append(element("p", { class: "note" }, became));
-    }
+    this.#became(event);
     const code = event.code === null ? event.name : (ENDINGS[event.code] ?? event.code);
     this.#end([code, duration(event)].filter(Boolean).join(" · "), "failed");
     announce(`The code failed: ${told}`);
@@ -173,6 +189,10 @@ export class Cell {
 function stackOf(text) {
   const shown = element("pre", { class: "terminal" }, text);
   return element("details", {}, element("summary", {}, "Where it was"), shown);
+}
+
+function counted(count, what) {
+  return count === 1 ? `1 ${what}` : `${count} ${what}s`;
 }
 
 function duration({ duration_s }) {

@@ -20,6 +20,18 @@ const ENDS = {
   not_found: () => "It is no longer there: it was closed or the service was started anew.",
 };
 
+const ROLLBACKS = {
+  requested: "The transaction was rolled back: the variables are as they were at its beginning.",
+  abandoned: "The transaction was rolled back, as nobody was left who could end it: the variables are as they were at its beginning.",
+};
+const NOTES = {
+  session_rolled_back: (event) => ROLLBACKS[event.cause],
+  session_undone: () => "Undone: the variables are as they were before.",
+  session_redone: () => "Redone: the variables are as they were after it.",
+  history_kept: ({ count }) =>
+    count ? `The last ${count} executions can be undone from here on.` : "Nothing can be undone from here on.",
+};
+
 export class Notebook {
   node = element("section", { class: "session" });
   session;
@@ -66,6 +78,7 @@ export class Notebook {
     const isFollowed = isAtEnd();
     if (event.type in ENDS) this.#end(ENDS[event.type](event));
     else if (event.type === "gap") this.#gap(event);
+    else if (event.type in NOTES) this.#note(event);
     else if (event.type === "display") this.#display(event);
     else if (event.execution) this.#cell(event.execution).take(event);
     if (event.type === "started" || event.type === "result" || event.type === "error") {
@@ -124,6 +137,22 @@ export class Notebook {
     }
     const shown = this.#cell(event.execution).display(event);
     if (event.display_id) this.#displays.set(event.display_id, shown);
+  }
+
+  /** What became of all of it, besides by an execution. */
+  #note(event) {
+    if (event.type === "session_undone") this.#markUndone(event.execution);
+    if (event.type === "session_redone") this.#cells.get(event.execution)?.undone(false);
+    this.#log.append(element("p", { class: "note", role: "status" }, NOTES[event.type](event)));
+  }
+
+  /** That one and all that ran after it. */
+  #markUndone(execution) {
+    let isBehind = false;
+    for (const [id, cell] of this.#cells) {
+      isBehind ||= id === execution;
+      if (isBehind && !cell.isUnderWay) cell.undone(true);
+    }
   }
 
   #gap({ from_seq, to_seq, bytes }) {
