@@ -22,7 +22,6 @@ from pyrepl3.cli.texts import (
     UNDONE,
 )
 from pyrepl3.client.history import History, HistoryEntry
-from pyrepl3.errors import ExecutionNotFound
 
 _ASKED = re.compile(r"\s*%(history|undo|redo)(?:\s+(\S+))?\s*")
 LINE_CHARACTERS = 60
@@ -62,15 +61,12 @@ class PromptHistory:
             if argument is not None and argument.isascii() and argument.isdigit():
                 return await self._keep(session, int(argument))
             return self.listed(await session.history())
-        try:
-            if kind == "undo":
-                undone = await session.undo(to=self._execution(argument))
-                return UNDONE.format(execution=self._named(undone))
-            return REDONE.format(execution=self._named(await session.redo()))
-        except ExecutionNotFound:
-            if (await session.history()).count:
-                raise
+        if not (await session.history()).count:
             return NO_HISTORY
+        if kind == "undo":
+            undone = await session.undo(to=self._execution(argument))
+            return UNDONE.format(execution=self._named(undone))
+        return REDONE.format(execution=self._named(await session.redo()))
 
     async def _keep(self, session: AnySession, count: int) -> str:
         await session.keep_history(count)
