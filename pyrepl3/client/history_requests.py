@@ -17,7 +17,7 @@ from pyrepl3.client.transactions import transaction_refused
 from pyrepl3.config import HISTORY_BYTES, HISTORY_EXECUTIONS
 from pyrepl3.errors import ConfigInvalid, PyreplError, SessionLost
 from pyrepl3.events import DroppedEntry, dropped_entries
-from pyrepl3.messages import HistoryKind, Query
+from pyrepl3.messages import HistoryKind, Query, RetraceKind
 
 Told = Mapping[str, Any]
 
@@ -29,6 +29,8 @@ class HistoryRequests:
     _send: Callable[[Query], Awaitable[None]]
     """To the session's actor, behind all that was sent before. Raises SessionLost."""
     _lost: Callable[[], SessionLost]
+    _retraced: Callable[[RetraceKind], None]
+    """Called where something was undone or redone that was asked for here, and not by `request`."""
 
     async def request(self, kind: HistoryKind, fields: Told, reply: Reply[Told]) -> None:
         """Send it, and do not wait. ``reply`` is answered with the worker's checked answer, or
@@ -53,11 +55,16 @@ class HistoryRequests:
 
     async def undo(self, to: str | None) -> str:
         """Raises ExecutionNotFound, TransactionActive, SessionLost."""
-        return str((await self._ask("undo", {"to": to}))["execution"])
+        return await self._retrace("undo", {"to": to})
 
     async def redo(self) -> str:
         """Raises ExecutionNotFound, TransactionActive, SessionLost."""
-        return str((await self._ask("redo", {}))["execution"])
+        return await self._retrace("redo", {})
+
+    async def _retrace(self, kind: RetraceKind, fields: Told) -> str:
+        execution = str((await self._ask(kind, fields))["execution"])
+        self._retraced(kind)
+        return execution
 
     async def _ask(self, kind: HistoryKind, fields: Told) -> Told:
         reply: Reply[Told]

@@ -29,7 +29,7 @@ from pyrepl3.messages import (
     open_events,
 )
 from pyrepl3.session import refusals
-from pyrepl3.telemetry.observing import ObservedExecution, Observers
+from pyrepl3.telemetry.observing import ObservedExecution, Observers, Return, SessionReturned
 from pyrepl3.telemetry.traceparent import current_traceparent
 
 Renew = Callable[[], Awaitable[Lease]]
@@ -61,7 +61,11 @@ class LeasedSession:
     def __attrs_post_init__(self) -> None:
         settings = self._settings
         self.transactions = Transactions(
-            self.send_query, lambda: self.requests.lost(), settings.policy, settings.guard
+            self.send_query,
+            lambda: self.requests.lost(),
+            lambda: self.returned("rollback"),
+            settings.policy,
+            settings.guard,
         )
 
     def end(self) -> None:
@@ -111,6 +115,11 @@ class LeasedSession:
 
     async def _ask_query(self, kind: QueryKind, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         return await self.requests.ask(lambda reply: Query(kind, fields, reply))
+
+    def returned(self, by: Return) -> None:
+        """It is as it was before, as its caller asked for that."""
+        if self._observers:
+            self._observers.notice(SessionReturned(session=self._id, by=by))
 
     def observe(self, execution: str) -> ObservedExecution | None:
         """Where somebody watches: that it is about to be sent."""

@@ -69,7 +69,7 @@ class Session:
         self.transactions = self._way.transactions
         """For who asks by messages: `begin`, `commit` and `rollback` are for all others."""
         self.history_requests = HistoryRequests(
-            self._way.send_query, lambda: self._way.requests.lost()
+            self._way.send_query, lambda: self._way.requests.lost(), self._way.returned
         )
         """For who asks by messages: `undo` and the like are for all others."""
 

@@ -40,6 +40,8 @@ class Transactions:
     _send: SendQuery
     """To the session's actor, behind all that was sent before. Raises SessionLost."""
     _lost: Callable[[], SessionLost]
+    _rolled_back: Callable[[], None]
+    """Called where one was, as its caller asked for it here, and not by `request`."""
     policy: TransactionPolicy = "commit_always"
     guard: bool = False
     opened: int | None = attrs.field(default=None, init=False)
@@ -121,6 +123,8 @@ class Transactions:
             await answer.wait()
         except Gone as error:
             raise self._lost() from error
+        if kind == "rollback":
+            self._rolled_back()
 
     @asynccontextmanager
     async def block(self) -> AsyncGenerator[None]:

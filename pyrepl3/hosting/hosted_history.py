@@ -17,7 +17,7 @@ from pyrepl3.client.history import History
 from pyrepl3.client.session import Session
 from pyrepl3.config import HISTORY_BYTES
 from pyrepl3.errors import PyreplError
-from pyrepl3.events import HistoryTrimmed, Result, dropped_entries
+from pyrepl3.events import Result, dropped_entries
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.hosting_messages import KeepHistory, Retrace, TellHistory
 from pyrepl3.hosting.keyed_requests import KeyedRequests, Requested
@@ -119,11 +119,9 @@ class HostedHistory:
             }
         )
 
-    def note(self, event: Result | HistoryTrimmed) -> None:
-        """An execution has told it."""
-        if isinstance(event, HistoryTrimmed):
-            self._note_dropped(list(event.dropped))
-        elif event.usage.history_bytes:
+    def note(self, event: Result) -> None:
+        """What the history holds now."""
+        if event.usage.history_bytes:
             self.held_bytes = event.usage.history_bytes
 
     def _retraced(self, requested: Requested, kind: RetraceKind, outcome: Outcome[Told]) -> None:

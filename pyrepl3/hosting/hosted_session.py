@@ -17,7 +17,7 @@ import trio
 from actors import Address, Alarm, Inbox, Reply, close_mailbox, open_mailbox
 from pyrepl3.client.session import Session
 from pyrepl3.config import Limits
-from pyrepl3.events import Error, Event, HistoryTrimmed, InputRequested, Result, Started
+from pyrepl3.events import Error, Event, InputRequested, Result, Started
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.executions import Record
 from pyrepl3.hosting.hosted_executions import HostedExecutions
@@ -254,7 +254,7 @@ class HostedSession:
             record.started = True
         elif isinstance(event, InputRequested):
             self._inputs.ask(event)
-        if isinstance(event, Result | HistoryTrimmed):
+        if isinstance(event, Result):
             self._history.note(event)
         if isinstance(event, Result | Error):
             if event.state == "rolled_back":

@@ -16,7 +16,7 @@ import attrs
 import trio
 
 from pyrepl3.errors import Code, PyreplError
-from pyrepl3.events import Error, Event, Output, Result, Started, TrimReason
+from pyrepl3.events import Error, Event, HistoryTrimmed, Output, Result, Started, TrimReason
 
 logger = logging.getLogger("pyrepl3.telemetry")
 
@@ -83,6 +83,11 @@ class ObservedExecution:
         elif isinstance(event, Started):
             self.started_at = trio.current_time()
             self._notice(ExecutionStarted(self))
+        elif isinstance(event, HistoryTrimmed):
+            for each in event.dropped:
+                self._notice(
+                    HistoryDropped(session=self.session, bytes=each.bytes, reason=each.reason)
+                )
         elif isinstance(event, Result | Error):
             self.is_rolled_back = event.state == "rolled_back"
             self._end(outcome_of(event), None if isinstance(event, Result) else event.code)
@@ -176,11 +181,11 @@ class SessionEnded:
 
 @attrs.frozen(kw_only=True)
 class SessionReturned:
-    """A session on the network was rolled back, or what ran in it undone or redone."""
+    """A session was rolled back on request, or what ran in it undone or redone."""
 
     session: str
-    principal: str
     by: Return
+    principal: str | None = None
 
 
 @attrs.frozen(kw_only=True)

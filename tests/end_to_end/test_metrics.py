@@ -116,6 +116,53 @@ async def test_the_figures_of_now_are_those_of_now() -> None:
         assert found["pyrepl3_executions_total", ("refused",)] == 1  # it never began
 
 
+async def test_sessions_that_went_back_are_counted_and_what_their_histories_hold() -> None:
+    async with serve() as (_, served), connect(served) as client:
+        session = (await client.ask("open_session", history={"count": 1}))["session"]
+        await client.ask("begin", session=session)
+        await client.ask("rollback", session=session)
+        await client.run(session, "x = 1", "a")
+        await client.run(session, "x = 2", "b")
+        held = samples(served)["pyrepl3_history_bytes", ()]
+        await client.ask("undo", session=session)
+        await client.ask("redo", session=session)
+        await client.ask("redo", session=session)
+        await client.ask("keep_history", session=session, count=0)
+
+        found = samples(served)
+        returns = [
+            found["pyrepl3_session_returns_total", (by,)]
+            for by in ("rollback", "abandoned", "undo", "redo")
+        ]
+        assert returns == [1, 0, 1, 1]
+        assert found["pyrepl3_history_dropped_total", ("count",)] == 2
+        assert held > 0
+        assert found["pyrepl3_history_bytes", ()] == 0
+
+
+async def test_embedded_sessions_that_went_back_are_counted_too() -> None:
+    async with pyrepl3.open_supervisor() as supervisor, supervisor.session() as session:
+        with supervisor.metrics() as metrics:
+            await session.keep_history(1)
+            await session.begin()
+            await session.rollback()
+            with pytest.raises(KeyError):
+                async with session.transaction():
+                    raise KeyError
+            await session.run("1")
+            await session.run("2")
+            await session.undo()
+            await session.redo()
+            with pytest.raises(pyrepl3.ExecutionNotFound):
+                await session.redo()
+        body = metrics.render().body.decode()
+
+    assert 'pyrepl3_session_returns_total{by="rollback"} 2.0' in body
+    assert 'pyrepl3_session_returns_total{by="undo"} 1.0' in body
+    assert 'pyrepl3_session_returns_total{by="redo"} 1.0' in body
+    assert 'pyrepl3_history_dropped_total{reason="count"} 1.0' in body
+
+
 async def test_embedded_sessions_count_from_when_somebody_watches() -> None:
     config = pyrepl3.Config(pool=pyrepl3.PoolConfig(min_idle=0, max_sessions=1))
     async with pyrepl3.open_supervisor(config) as supervisor:

@@ -47,7 +47,7 @@ class Worker:
     transactions: Transactions = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.transactions = Transactions(self.take, self.lost)
+        self.transactions = Transactions(self.take, self.lost, lambda: None)
 
     async def take(self, query: Query) -> None:
         raise AssertionError
