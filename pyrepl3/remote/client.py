@@ -26,10 +26,11 @@ from pyrepl3.config import (
 )
 from pyrepl3.errors import PyreplError
 from pyrepl3.remote.addresses import find_address, find_token
+from pyrepl3.remote.followers import OnEvent
 from pyrepl3.remote.inbox import Inbox
 from pyrepl3.remote.link import Link
 from pyrepl3.remote.link_state import LAST, Message
-from pyrepl3.remote.session import OnEvent, RemoteSession, SessionFacts, finite
+from pyrepl3.remote.session import RemoteSession, SessionFacts, finite
 from pyrepl3.remote.told_errors import as_error
 from pyrepl3.telemetry.traceparent import current_traceparent
 

@@ -1,6 +1,6 @@
 """A session on a service, as a program uses it: the same as one of its own supervisor.
 
-Owns which event belongs to which execution. Must not know connections: the link outlives them.
+Owns what is asked of it. Must not know connections: the link outlives them.
 """
 
 from __future__ import annotations
@@ -8,13 +8,12 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import anyio
 import attrs
-from anyio.abc import TaskGroup
 
 from pyrepl3.client.editing import Completeness, Completion, Inspection, at_cursor
 from pyrepl3.client.execution import Execution
@@ -28,24 +27,23 @@ from pyrepl3.errors import (
     SessionLost,
     SessionNotFound,
 )
-from pyrepl3.events import DroppedEntry, Error, Event, Gap, InterruptOutcome, Result
+from pyrepl3.events import DroppedEntry, InterruptOutcome
 from pyrepl3.messages import HistoryKind
-from pyrepl3.remote.endings import event_not_understood, forgotten, gone
+from pyrepl3.remote.endings import forgotten, gone
 from pyrepl3.remote.event_stream import EventStream
+from pyrepl3.remote.followers import Followers, OnEvent
 from pyrepl3.remote.history import RemoteHistory
 from pyrepl3.remote.inbox import Inbox
 from pyrepl3.remote.link import Link
-from pyrepl3.remote.link_state import LAST, Message
-from pyrepl3.remote.told_errors import NOT_KNOWN_ANY_MORE, as_error
+from pyrepl3.remote.link_state import Message
+from pyrepl3.remote.told_errors import NOT_KNOWN_ANY_MORE
 from pyrepl3.remote.transactions import RemoteTransactions, TransactionKind
 from pyrepl3.telemetry.traceparent import current_traceparent
-from pyrepl3.wire.client_events import from_map
 
 ABANDON_S = 5.0
 """For a request to interrupt what nobody waits for any more."""
 NO_DEADLINE_S = 1e9
 """What an infinite ``timeout_s`` is in JSON, which has no infinity: thirty years."""
-OnEvent = Callable[[Event], object]
 
 
 @attrs.frozen(kw_only=True)
@@ -85,14 +83,11 @@ class RemoteSession:
         self._prefix = prefix
         self._request_timeout_s = timeout_s
         self._numbers = itertools.count(1)
-        self._followers: dict[str, EventStream] = {}
-        self._end: PyreplError | None = None
-        self._has_ended = anyio.Event()
-        self._on_event = on_event
+        self._followers = Followers(link, self._find, self._respond, on_event)
         self._transactions = RemoteTransactions(
             ask=self._transact,
             post=lambda kind, key: link.post(kind, {"session": self.id, "key": key}),
-            is_reachable=lambda: link.is_connected or self._end is not None,
+            is_reachable=lambda: link.is_connected or self._followers.end is not None,
             prefix=prefix,
         )
         self._history = RemoteHistory(self._ask_history, prefix)
@@ -175,16 +170,16 @@ class RemoteSession:
         traceparent = current_traceparent()
         if traceparent is not None:
             fields["traceparent"] = traceparent
-        stream = self._followers[id] = EventStream(id, self._lost)
+        stream = self._followers.follow(id)
         try:
             await self._send(id, fields)
             try:
                 yield stream
             finally:
-                if not stream.ended and self._end is None:
+                if not stream.ended and self._followers.end is None:
                     await self._abandon(id)  # noqa: ASYNC102  # shielded and bounded inside
         finally:
-            self._followers.pop(id, None)
+            self._followers.leave(id)
             stream.cut()  # for who goes on reading, in another task perhaps
 
     async def interrupt(
@@ -294,78 +289,12 @@ class RemoteSession:
 
     async def wait_ended(self) -> PyreplError:
         """Until it has ended, or its service is out of reach for good; what there is to say."""
-        await self._has_ended.wait()
-        return self._lost()
+        await self._followers.has_ended.wait()
+        return self._followers.lost()
 
     async def read(self, inbox: Inbox) -> None:
         """Pass events on to whoever follows them, until there are no more."""
-        async with anyio.create_task_group() as group:
-            await inbox.pass_on(lambda message: self._take(message, group))
-            group.cancel_scope.cancel()
-        self._over(self._link.failure)
-
-    def _take(self, message: Message, group: TaskGroup) -> None:
-        kind = message["type"]
-        if kind == "refused":
-            # A new connection could not attach to it: it is no more.
-            error = as_error(message)
-            self._over(
-                gone(NOT_KNOWN_ANY_MORE if isinstance(error, SessionNotFound) else error.why)
-            )
-        elif kind in LAST:
-            self._over(gone(str(message.get("cause") or f"it is {message.get('reason')}")))
-        elif kind == "gap":
-            # Of whose events some are lost is not known: of all that were under way, perhaps.
-            if self._on_event is not None:
-                self._on_event(Gap("", message["bytes"]))
-            for id in list(self._followers):
-                self._tell(id, Gap(id, message["bytes"]))
-                group.start_soon(self._find_out, id, message["to_seq"])
-        else:
-            self._tell_of(message)
-
-    def _tell_of(self, message: Message) -> None:
-        try:
-            event = from_map(message, self._respond)
-        except (KeyError, TypeError) as error:
-            self._over(event_not_understood(message["type"], error))
-        else:
-            if event is not None:
-                if self._on_event is not None:
-                    self._on_event(event)
-                self._tell(event.execution, event)
-
-    async def _find_out(self, execution: str, to_seq: int) -> None:
-        """Whether its end is still to come. If it was lost in a gap, up to that event, its outcome
-        is not known any more; not to be sent again, lest it ran a second time."""
-        try:
-            told = await self._ask("get_execution", {"execution": execution}, timeout_s=math.inf)
-        except ExecutionNotFound:
-            self._tell(execution, forgotten(execution))
-        except PyreplError:
-            return  # the session or the link is no more, which is told to all
-        else:
-            if told["state"] == "ended" and told["last_seq"] <= to_seq:
-                self._tell(execution, forgotten(execution))
-
-    def _tell(self, execution: str, event: Event) -> None:
-        stream = self._followers.get(execution)
-        if stream is None:
-            return
-        if isinstance(event, Result | Error):
-            del self._followers[execution]
-        stream.put(event)
-
-    def _over(self, error: PyreplError) -> None:
-        """Nothing more comes of it; the first reason counts."""
-        if self._end is None:
-            self._end = error
-        self._has_ended.set()
-        while self._followers:
-            self._followers.popitem()[1].cut()
-
-    def _lost(self) -> PyreplError:
-        return self._end or self._link.failure
+        await self._followers.read(inbox)
 
     async def _ask(
         self,
@@ -375,8 +304,8 @@ class RemoteSession:
         timeout_s: float | None = None,
         is_for_good: bool = False,
     ) -> Message:
-        if self._end is not None:
-            raise self._end
+        if self._followers.end is not None:
+            raise self._followers.end
         within_s = self._request_timeout_s if timeout_s is None else timeout_s
         named = {"session": self.id, **fields}
         try:
@@ -384,8 +313,11 @@ class RemoteSession:
         except SessionNotFound as error:
             # There was one: the service was started again, or has forgotten it.
             lost = gone(NOT_KNOWN_ANY_MORE)
-            self._over(lost)
+            self._followers.over(lost)
             raise lost from error
+
+    async def _find(self, execution: str) -> Message:
+        return await self._ask("get_execution", {"execution": execution}, timeout_s=math.inf)
 
     async def _respond(self, number: str, data: str | None) -> None:
         await self._ask("input_response", {"input": number, "data": data})
@@ -396,7 +328,7 @@ class RemoteSession:
             await self._ask("execute", fields)
         except ExecutionNotFound:
             # It was sent twice, and the service cannot say any more whether it ran the first time.
-            self._tell(execution, forgotten(execution))
+            self._followers.tell(execution, forgotten(execution))
         except ServiceUnreachable:
             # It may be taken all the same, once it is in reach.
             await self._abandon(execution)  # noqa: ASYNC120  # shielded and bounded inside
@@ -412,7 +344,7 @@ class RemoteSession:
 
         Not to be cancelled: bounded.
         """
-        if not self._link.is_connected and self._end is None:
+        if not self._link.is_connected and self._followers.end is None:
             self._link.post("interrupt", {"session": self.id, "execution": execution})
             return
         with anyio.move_on_after(ABANDON_S, shield=True):
