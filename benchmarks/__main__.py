@@ -21,6 +21,7 @@ import trio
 from benchmarks import (
     command,
     faults,
+    history,
     latency,
     memory,
     output,
@@ -52,6 +53,7 @@ EXPERIMENTS: tuple[Experiment, ...] = tuple(
             *remote_faults.EXPERIMENTS,
             *rest.EXPERIMENTS,
             *snapshots.EXPERIMENTS,
+            *history.EXPERIMENTS,
             *starting.EXPERIMENTS,
             *throughput.EXPERIMENTS,
             *memory.EXPERIMENTS,
