@@ -16,10 +16,15 @@ EXIT = "import os; os._exit(3)"
 
 def alive_below(zygote: psutil.Process) -> int:
     """But for those that are dead and only wait to be reaped."""
-    return sum(
-        child.is_running() and child.status() != psutil.STATUS_ZOMBIE
-        for child in zygote.children(recursive=True)
-    )
+    return sum(is_alive(child) for child in zygote.children(recursive=True))
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """It may be reaped while it is looked at."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pyrepl3
 from pyrepl3.config import TransactionPolicy
 
 from .faults.oracle import eventually
-from .test_history import EXIT, alive_below, steps, take
+from .test_history import EXIT, alive_below, is_alive, steps, take
 
 THREAD = "import threading, time; threading.Thread(target=time.sleep, args=(60,), daemon=True)"
 
@@ -156,7 +156,7 @@ async def test_a_snapshot_that_was_killed_is_left_out(session: pyrepl3.Session) 
     own = int((await session.run("import os; print(os.getpid())", silent=True)).logs.stdout)
     kept = sorted(psutil.Process(own).children(), key=lambda each: each.create_time())
     os.kill(kept[1].pid, signal.SIGKILL)
-    await eventually(lambda: not kept[1].is_running() or kept[1].status() == "zombie")
+    await eventually(lambda: not is_alive(kept[1]))
 
     assert (await executions(session))[0] == [ids[0], ids[2]]
     assert await session.undo() == ids[2]
