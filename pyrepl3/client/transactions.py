@@ -205,7 +205,7 @@ def transaction_refused(code: str, why: str) -> PyreplError:
         )
     if code == ExecutionNotFound.code:
         return ExecutionNotFound(
-            what="nothing was undone",
+            what="nothing was undone or redone",
             why=why,
             how="History is kept from `keep_history` on, and the oldest gives way to the newest",
         )
