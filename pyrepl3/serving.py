@@ -95,7 +95,12 @@ class _Branch:
 
     async def _run_host(self, *, task_status: trio.TaskStatus[object]) -> None:
         supervisor = self.supervisor
-        self.host = Host(supervisor.config, supervisor.session, supervisor.observers)
+        self.host = Host(
+            supervisor.config,
+            supervisor.session,
+            supervisor.snapshot_desk,
+            supervisor.observers,
+        )
         await self.host.run(task_status=task_status)
 
     async def _run_endpoint(self, *, task_status: trio.TaskStatus[None]) -> None:

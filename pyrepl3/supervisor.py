@@ -221,12 +221,13 @@ class Supervisor:
         self.observers = Observers()
         """Who watches what it does: `with supervisor.observers.joined_by(observer):`."""
         self._tree = tree
-        self._desk = SnapshotDesk(
+        self.snapshot_desk = SnapshotDesk(
             tree.pool_address, tree.snapshots_address, tree.spawner_address, tree.lineage_of
         )
+        """For who hosts sessions: `snapshots` and `drop_snapshot` are for all others."""
         self._tenancies = Tenancies(
             Leasing(tree.pool_address),
-            self._desk,
+            self.snapshot_desk,
             self.observers,
             lambda: config.pool.max_sessions,
         )
@@ -284,7 +285,7 @@ class Supervisor:
         if acquire_timeout_s is None:
             acquire_timeout_s = self.config.pool.acquire_timeout_s
         check_protection(transaction_policy, guard)
-        kept = None if from_snapshot is None else await self._desk.find(from_snapshot)
+        kept = None if from_snapshot is None else await self.snapshot_desk.find(from_snapshot)
         origin = template if kept is None else kept.info.template
         kind = self.config.template(origin)
         settings = SessionSettings.of(
@@ -304,15 +305,15 @@ class Supervisor:
 
     async def snapshots(self) -> list[SnapshotInfo]:
         """Those that were kept by `Session.snapshot`, the oldest first. Raises ShuttingDown."""
-        return [kept.info for kept in await self._desk.list()]
+        return [kept.info for kept in await self.snapshot_desk.list()]
 
     async def drop_snapshot(self, name: str) -> None:
         """Nobody opens sessions from it any more; those that there are go on.
 
         Raises SnapshotNotFound, ShuttingDown.
         """
-        kept = await self._desk.find(name)
-        await self._desk.drop(kept.template)
+        kept = await self.snapshot_desk.find(name)
+        await self.snapshot_desk.drop(kept.template)
 
     @asynccontextmanager
     async def serve(

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pyrepl3.snapshots.snapshot_messages import SnapshotInfo
+
 Info = Mapping[str, Any]
 """A session of `list_sessions`, as docs/protocol.md has it."""
 
@@ -36,3 +38,9 @@ def find_named(sessions: Sequence[Info], name: str) -> Info | None:
 def describe_end(standing: str) -> str:
     """Of a session that is not open any more: why."""
     return _ENDS.get(standing, "the service ended it")
+
+
+def describe_snapshot(snapshot: SnapshotInfo) -> str:
+    """One line of a list."""
+    held = snapshot.private_bytes / 2**20
+    return f"{snapshot.name}  {snapshot.template}  {held:.1f} MiB\n"

@@ -24,12 +24,23 @@ from pyrepl3.cli.prompt_history import PromptHistory
 from pyrepl3.cli.prompt_signals import PromptSignals
 from pyrepl3.cli.signals import AnySession, caught_signals
 from pyrepl3.cli.surroundings import finish_code
-from pyrepl3.cli.texts import BEGUN, COMMITTED, EMPTY_INTERRUPT, ROLLED_BACK, SESSION_LOST
+from pyrepl3.cli.texts import (
+    BACK,
+    BEGUN,
+    BRANCH_NOTE,
+    BRANCHED,
+    COMMITTED,
+    EMPTY_INTERRUPT,
+    NO_BRANCH,
+    ROLLED_BACK,
+    SESSION_LOST,
+)
 from pyrepl3.errors import PyreplError, SessionLost
 from pyrepl3.events import Error, Result
 
 _INSPECTED = re.compile(r"\s*(?:\?{1,2}\s*([\w.]+)|([\w.]+)\s*\?{1,2})\s*")
 _TRANSACTION = re.compile(r"\s*%(begin|commit|rollback)\s*")
+_FORK, _BACK = re.compile(r"\s*%fork\s*"), re.compile(r"\s*%back\s*")
 _BARE_EXIT = re.compile(r"\s*(exit|quit)\s*")
 _WHOLE_NUMBER = re.compile(r"-?\d*|None|True|False")
 """Of a SystemExit what python does not print."""
@@ -63,10 +74,12 @@ class _PromptLoop:
     place: Place
     editor: LineEditor = attrs.field(init=False)
     _pieces: int = attrs.field(default=0, init=False)
+    _branches: int = attrs.field(default=0, init=False)
+    """How many branches deep the prompt is."""
     _history: PromptHistory = attrs.field(factory=PromptHistory, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.editor = LineEditor(self.place.note)
+        self.editor = LineEditor(lambda: self.place.note() + BRANCH_NOTE * self._branches)
         self.place.watch(self.editor.refresh)
 
     async def run(self, numbers: AsyncIterator[int]) -> int:
@@ -94,6 +107,7 @@ class _PromptLoop:
                 return None
 
     async def _converse(self, session: AnySession) -> int | None:
+        """The exit status; None when the session was lost, or its branch was left."""
         while True:
             self.signals.forget()
             line = await self.editor.ask(session)
@@ -105,7 +119,17 @@ class _PromptLoop:
                 continue
             if not isinstance(line, str) or not line.strip():
                 continue
+            if _BACK.fullmatch(line):
+                if self._branches:
+                    return None
+                await standard_output.write("stdout", NO_BRANCH)
+                continue
             try:
+                if _FORK.fullmatch(line):
+                    status = await self._use_branch(session)
+                    if status is not None:
+                        return status
+                    continue
                 ending = await self._evaluate(session, line)
             except SessionLost:
                 raise
@@ -124,6 +148,23 @@ class _PromptLoop:
                 return await self._leave(session, ending)
             else:
                 await self._show_error(ending)
+
+    async def _use_branch(self, session: AnySession) -> int | None:
+        """The exit status; None where it goes on in the session that it was forked from."""
+        (branch,) = await session.fork(1)
+        self._branches += 1
+        try:
+            await standard_output.write("stdout", BRANCHED)
+            status = await self._converse(branch)
+        except SessionLost as error:
+            descriptors.say(SESSION_LOST.format(cause=error.why))
+            status = None
+        finally:
+            self._branches -= 1
+        if status is None:
+            await branch.close()
+            await standard_output.write("stdout", BACK)
+        return status
 
     async def _evaluate(self, session: AnySession, line: str) -> Result | Error | None:
         inspected = _INSPECTED.fullmatch(line)

@@ -16,7 +16,8 @@ from pyrepl3.config import POLICIES, TransactionPolicy
 SESSION = (
     "pyrepl3 session create [--name NAME] | ls [--json] | info SESSION | attach SESSION | "
     "logs SESSION [--follow] | interrupt SESSION | history SESSION [--keep N] [--json] | "
-    "undo SESSION [--to EXECUTION] | redo SESSION | close SESSION"
+    "undo SESSION [--to EXECUTION] | redo SESSION | fork SESSION [--count N] | "
+    "snapshot SESSION --name NAME | snapshots [--json] | drop --name NAME | close SESSION"
 )
 EXEC = "pyrepl3 exec SESSION -c CODE"
 CONSOLE = "pyrepl3 console [--open]"
@@ -44,6 +45,7 @@ class SessionCreate(Remote):
 
     name: str | None = None
     template: str | None = None
+    from_snapshot: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -108,6 +110,36 @@ class SessionRedo(Remote):
 
 
 @attrs.frozen(kw_only=True)
+class SessionFork(Remote):
+    """``session fork SESSION``; ``count``: how many."""
+
+    session: str
+    count: int = 1
+
+
+@attrs.frozen(kw_only=True)
+class SessionSnapshot(Remote):
+    """``session snapshot SESSION --name NAME``."""
+
+    session: str
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class SnapshotList(Remote):
+    """``session snapshots``."""
+
+    as_json: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class SnapshotDrop(Remote):
+    """``session drop --name NAME``."""
+
+    name: str
+
+
+@attrs.frozen(kw_only=True)
 class SessionClose(Remote):
     """``session close SESSION``."""
 
@@ -164,6 +196,10 @@ RemoteCommand = (
     | SessionHistory
     | SessionUndo
     | SessionRedo
+    | SessionFork
+    | SessionSnapshot
+    | SnapshotList
+    | SnapshotDrop
     | SessionClose
     | Exec
 )
@@ -176,6 +212,7 @@ _TEXTS = {
     "--session": "session_named",
     "--policy": "policy",
     "--to": "to",
+    "--from-snapshot": "from_snapshot",
 }
 _FLAGS = {
     "--json": "as_json",
@@ -184,7 +221,7 @@ _FLAGS = {
     "--open": "opens",
     "--guard": "guard",
 }
-_NUMBERS = {"--since": "since", "--keep": "keep"}
+_NUMBERS = {"--since": "since", "--keep": "keep", "--count": "count"}
 _KINDS: dict[str, type[Any]] = {
     "create": SessionCreate,
     "ls": SessionList,
@@ -195,6 +232,10 @@ _KINDS: dict[str, type[Any]] = {
     "history": SessionHistory,
     "undo": SessionUndo,
     "redo": SessionRedo,
+    "fork": SessionFork,
+    "snapshot": SessionSnapshot,
+    "snapshots": SnapshotList,
+    "drop": SnapshotDrop,
     "close": SessionClose,
 }
 
@@ -218,6 +259,8 @@ def parse_session(words: Sequence[str]) -> RemoteCommand | ShowSessionHelp:
         raise UsageError(f"session {action} {told}", SESSION)
     if wants_session:
         options["session"] = names[0]
+    if kind in (SessionSnapshot, SnapshotDrop) and "name" not in options:
+        raise UsageError(f"session {action} needs --name NAME", SESSION)
     command: RemoteCommand = kind(**options)
     return command
 

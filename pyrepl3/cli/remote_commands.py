@@ -20,7 +20,7 @@ from pyrepl3.cli.connection_notes import ConnectionNotes
 from pyrepl3.cli.descriptors import STDOUT
 from pyrepl3.cli.endings import describe_interrupt
 from pyrepl3.cli.executing import execute
-from pyrepl3.cli.named_sessions import describe_end, find_named
+from pyrepl3.cli.named_sessions import describe_end, describe_snapshot, find_named
 from pyrepl3.cli.programs import ProgramUnreadable, from_standard_input
 from pyrepl3.cli.prompt_history import PromptHistory
 from pyrepl3.cli.statuses import FAILED, INTERRUPTED
@@ -81,6 +81,22 @@ async def _do(client: Client, command: asked.RemoteCommand, connection: Connecti
             async with client.attach(command.session) as session:
                 redone = await session.redo()
             return _print(f"{redone}\n")
+        case asked.SessionFork():
+            async with client.attach(command.session) as session:
+                branches = await session.fork(command.count)
+            return _print("".join(f"{branch.id}\n" for branch in branches))
+        case asked.SessionSnapshot():
+            async with client.attach(command.session) as session:
+                kept = await session.snapshot(command.name)
+            return _print(f"{kept.name}\n")
+        case asked.SnapshotList():
+            snapshots = await client.snapshots()
+            if command.as_json:
+                return _print(_as_json([attrs.asdict(each) for each in snapshots]))
+            return _print("".join(describe_snapshot(each) for each in snapshots))
+        case asked.SnapshotDrop():
+            await client.drop_snapshot(command.name)
+            return 0
         case asked.SessionClose():
             async with client.attach(command.session) as session:
                 await session.close()
@@ -101,7 +117,9 @@ async def _do(client: Client, command: asked.RemoteCommand, connection: Connecti
 
 async def _create(client: Client, command: asked.SessionCreate) -> int:
     template = command.template or DEFAULT_TEMPLATE
-    async with client.open(template, name=command.name) as session:
+    async with client.open(
+        template, name=command.name, from_snapshot=command.from_snapshot
+    ) as session:
         return _print(f"{command.name or session.id}\n")
 
 

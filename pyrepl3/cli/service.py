@@ -15,13 +15,17 @@ START_TIMEOUT_S = 60.0
 """A command waits for its one session rather longer than a service would."""
 
 
+BRANCHES = 15
+"""Of the one session, at a prompt: one in the other."""
+
+
 def command_config(record_trace: str | None = None) -> Config:
     """The caller's environment and directory; no deadline, no limit of output or memory."""
     return Config(
-        # One session at most: nothing is started that a command would only have to end.
+        # Nothing is started that a command would only have to end.
         pool=PoolConfig(
             min_idle=0,
-            max_sessions=1,
+            max_sessions=1 + BRANCHES,
             acquire_timeout_s=START_TIMEOUT_S,
             start_timeout_s=START_TIMEOUT_S,
         ),

@@ -91,7 +91,7 @@ def _own_guess(code: str) -> Completeness:
     return Completeness("complete" if complete else "incomplete", "")
 
 
-REQUESTS = ("%begin", "%commit", "%rollback", "%history", "%undo", "%redo")
+REQUESTS = ("%begin", "%commit", "%rollback", "%history", "%undo", "%redo", "%fork", "%back")
 """What the prompt takes for itself."""
 
 

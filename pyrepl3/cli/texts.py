@@ -37,6 +37,8 @@ At the prompt:
   %history N  from here on the last N pieces of code can be undone; without N: shows them, and
               what they cost. %undo undoes the last one, %undo N all that came after cell N;
               %redo has the next one back, until something new runs
+  %fork       goes on in a copy of the session, to try something; %back ends it, and goes on in the
+              session as it was
   ?name       shows signature and docstring (name? does, too)
   Ctrl-C      clears the line; while code runs: interrupts it and keeps the variables.
               Once more, where it does not stop: ends its session in 3 seconds
@@ -114,6 +116,7 @@ commands, and goes on when a command ends.
 
 Usage:
   pyrepl3 session create [--name NAME] [--template TEMPLATE]     prints its id, or its name
+                         [--from-snapshot NAME]
   pyrepl3 session ls [--json]
   pyrepl3 session info SESSION                                   as JSON
   pyrepl3 session attach SESSION                                 follow it, as at a terminal
@@ -124,6 +127,12 @@ Usage:
   pyrepl3 session undo SESSION [--to EXECUTION]                  the last execution, or all after
                                                                  that one; prints the first's id
   pyrepl3 session redo SESSION                                   has the next one back
+  pyrepl3 session fork SESSION [--count N]                       opens N with its state; prints
+                                                                 their ids
+  pyrepl3 session snapshot SESSION --name NAME                   keeps its state: create
+                                                                 --from-snapshot NAME opens others
+  pyrepl3 session snapshots [--json]                             those that are kept
+  pyrepl3 session drop --name NAME                               keeps that one no longer
   pyrepl3 session close SESSION
 
   pyrepl3 exec SESSION -c CODE         run code in it: shows what is printed, then the value
@@ -223,6 +232,10 @@ NOT_STOPPED = "[it has not stopped yet; Ctrl-C once more leaves]\n"
 MAY_GO_ON = "[left without a connection: what runs there may go on]\n"
 ROLLED_BACK = "[rolled back: the variables are as they were before]\n"
 BEGUN = "[a transaction is open: %commit keeps what runs from here on, %rollback undoes it]\n"
+BRANCHED = "[in a branch: %back ends it, and goes on in the session as it was]\n"
+BACK = "[back in the session that it was forked from]\n"
+NO_BRANCH = "[this is no branch: %fork goes on in one]\n"
+BRANCH_NOTE = "(branch) "
 COMMITTED = "[committed]\n"
 UNDONE = "[undone: {execution}]\n"
 REDONE = "[there again: {execution}]\n"

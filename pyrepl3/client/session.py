@@ -7,7 +7,7 @@ beyond the way to a second session when the first died before it was used.
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
@@ -27,8 +27,27 @@ from pyrepl3.snapshots.snapshot_messages import SnapshotInfo
 from pyrepl3.telemetry.observing import Observers
 
 
+class Branch(Protocol):
+    """A session that was forked from another, in its caller's hands."""
+
+    session: Session
+
+    async def close(self) -> None:
+        """Give it back."""
+
+
 class Branching(Protocol):
-    """What can be made of a session as a whole, by who has leased it."""
+    """What can be made of a session as a whole, by who has leased it.
+
+    `begin_fork` and `begin_snapshot` are for who asks by messages: what they return waits for the
+    outcome, and is to be called in any case.
+    """
+
+    async def begin_fork(self, count: int) -> Callable[[], Awaitable[Sequence[Branch]]]:
+        """Behind all that was sent before; the branches are the caller's, to be closed."""
+
+    async def begin_snapshot(self, name: str) -> Callable[[], Awaitable[SnapshotInfo]]:
+        """Behind all that was sent before."""
 
     async def fork(self, count: int) -> list[Session]:
         """As `Session.fork`."""
@@ -330,7 +349,7 @@ class Session:
         tells. Raises SnapshotUnavailable, TransactionActive, PoolExhausted, SessionLost,
         ConfigInvalid.
         """
-        return await self._branches().fork(count)
+        return await self.branching.fork(count)
 
     async def snapshot(self, name: str) -> SnapshotInfo:
         """Keep this session's state: `supervisor.session(from_snapshot=name)` opens others with it.
@@ -338,14 +357,14 @@ class Session:
         It outlives this session, up to `supervisor.drop_snapshot`. Raises SnapshotUnavailable,
         TransactionActive, IdConflict where the name is taken, SessionLost, ConfigInvalid.
         """
-        return await self._branches().snapshot(name)
+        return await self.branching.snapshot(name)
 
     async def close(self) -> None:
         """Give it back before its block, or that of the session it was forked from, ends.
 
         Its branches go with it. Not to be cancelled: bounded.
         """
-        await self._branches().close()
+        await self.branching.close()
 
     @property
     def requests(self) -> SessionRequests:
@@ -353,7 +372,9 @@ class Session:
         self._way.is_untouched = False
         return self._way.requests
 
-    def _branches(self) -> Branching:
+    @property
+    def branching(self) -> Branching:
+        """For who asks by messages: `fork` and `snapshot` are for all others."""
         if self._branching is None:
             raise TypeError("only a session that a supervisor has leased can be forked")
         return self._branching

@@ -41,7 +41,8 @@ from pyrepl3.transport.spawning import Spare, SpawnerMessage
 
 DROP_S = 5.0
 """For notices to actors that wait for nothing but their mailboxes: far more than it takes."""
-NAME_CHARACTERS = 200
+NAME_CHARACTERS = 300
+"""Room for one that a client chose, behind the client's own."""
 
 
 @attrs.frozen
@@ -56,6 +57,29 @@ class Kept:
 
 
 @attrs.define(eq=False)
+class Copying:
+    """A copy of a session that was asked for. Whoever has it waits for it, whatever comes."""
+
+    requests: SessionRequests
+    _answer: Answer[Mapping[str, Any]]
+    control: socket.socket
+    """By which the copy is to be spoken to; closed where there will be none."""
+
+    async def wait(self) -> Mapping[str, Any]:
+        """What the worker answers. When this raises, nothing of it is left."""
+        try:
+            told = await self._answer.wait()
+        except NoReply as error:
+            raise self.requests.lost() from error
+        except BaseException:
+            self._answer.abandon(lambda _: self.control.close())
+            raise
+        if told["type"] == "failed":
+            raise transaction_refused(told["name"], told["value"])
+        return told
+
+
+@attrs.define(eq=False)
 class SnapshotDesk:
     """One service's."""
 
@@ -67,18 +91,43 @@ class SnapshotDesk:
     """Of a snapshot: what its own process came from, and so on."""
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
 
-    async def take(
-        self, requests: SessionRequests, *, name: str | None, origin: str, limits: Limits
+    async def ask_to_copy(self, requests: SessionRequests) -> Copying:
+        """Have the session's process copied behind all that was sent to it before.
+
+        What is returned is to be kept by `keep`. Raises SessionLost, SnapshotUnavailable.
+        """
+        reply: Reply[Mapping[str, Any]]
+        answer: Answer[Mapping[str, Any]]
+        reply, answer = open_reply()
+        try:
+            control = _Control.open()
+        except OSError as error:
+            raise SnapshotUnavailable(
+                what="no snapshot was taken",
+                why=f"the service has too many descriptors open: {error.strerror}",
+                how="Close sessions, or raise the system's limit on them",
+            ) from error
+        query = Query(
+            "branch", {}, reply_to(lambda outcome: control.told(outcome, reply)), control.passed
+        )
+        try:
+            await requests.tell(query)
+        except BaseException:
+            query.reply.close()  # nobody else has it
+            raise
+        return Copying(requests, answer, control.ours)
+
+    async def keep(
+        self, copying: Copying, *, name: str | None, origin: str, limits: Limits
     ) -> Kept:
-        """Keep the state of a session, as it is when its turn has come.
+        """Wait for a session's copy, and keep it.
 
         ``origin`` is the template of it, ``limits`` are those of the sessions to come. When
         cancelled, nothing is kept. Raises SessionLost, SnapshotUnavailable, TransactionActive,
-        IdConflict, ConfigInvalid, ShuttingDown.
+        IdConflict, ShuttingDown.
         """
-        if name is not None:
-            check_name(name)
-        zygote = await self._copy(requests)
+        requests = copying.requests
+        zygote = await self._copy(copying)
         template = f"{origin}@{name or requests.lease.session}.{next(self._numbers)}"
         try:
             info: SnapshotInfo = await ask(
@@ -149,9 +198,10 @@ class SnapshotDesk:
 
     # --- the copy -------------------------------------------------------------------------------
 
-    async def _copy(self, requests: SessionRequests) -> CopiedZygote:
+    async def _copy(self, copying: Copying) -> CopiedZygote:
         """A copy of the session's process, which is the caller's."""
-        told, control = await self._ask_to_copy(requests)
+        requests, control = copying.requests, copying.control
+        told = await copying.wait()
         worker, copy = told["worker"], told["pid"]
         try:
             pidfd = await self._spare(requests.lease.template, worker, copy)
@@ -176,40 +226,6 @@ class SnapshotDesk:
             lambda reply: Spare(worker, copy, reply),
             on_abandoned=os.close,
         )
-
-    async def _ask_to_copy(
-        self, requests: SessionRequests
-    ) -> tuple[Mapping[str, Any], socket.socket]:
-        """What the worker answers, and our end of its copy's control socket."""
-        reply: Reply[Mapping[str, Any]]
-        answer: Answer[Mapping[str, Any]]
-        reply, answer = open_reply()
-        try:
-            control = _Control.open()
-        except OSError as error:
-            raise SnapshotUnavailable(
-                what="no snapshot was taken",
-                why=f"the service has too many descriptors open: {error.strerror}",
-                how="Close sessions, or raise the system's limit on them",
-            ) from error
-        query = Query(
-            "branch", {}, reply_to(lambda outcome: control.told(outcome, reply)), control.passed
-        )
-        try:
-            await requests.tell(query)
-        except BaseException:
-            query.reply.close()  # nobody else has it
-            raise
-        try:
-            told = await answer.wait()
-        except NoReply as error:
-            raise requests.lost() from error
-        except BaseException:
-            answer.abandon(lambda _: control.ours.close())
-            raise
-        if told["type"] == "failed":
-            raise transaction_refused(told["name"], told["value"])
-        return told, control.ours
 
 
 @attrs.define(eq=False)

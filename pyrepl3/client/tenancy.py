@@ -7,6 +7,7 @@ died unused, and the branches that were forked from the session. Must not know w
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import attrs
 import trio
@@ -14,7 +15,7 @@ import trio
 from pyrepl3.client.leasing import Leasing
 from pyrepl3.client.session import Session
 from pyrepl3.client.settings import SessionSettings
-from pyrepl3.client.snapshot_desk import SnapshotDesk
+from pyrepl3.client.snapshot_desk import Copying, SnapshotDesk, check_name
 from pyrepl3.errors import ConfigInvalid, PyreplError, WorkerSpawnFailed
 from pyrepl3.messages import Lease
 from pyrepl3.pool import refusals
@@ -59,11 +60,11 @@ class Tenancies:
             raise
         return tenancy
 
-    async def branch(self, parent: Tenancy, count: int) -> list[Tenancy]:
+    async def branch(self, parent: Tenancy, copying: Copying, count: int) -> list[Tenancy]:
         """So many sessions with the state of that one, or none."""
         settings = parent.settings.of_branch()
-        kept = await self.desk.take(
-            parent.session.requests, name=None, origin=parent.origin, limits=settings.limits
+        kept = await self.desk.keep(
+            copying, name=None, origin=parent.origin, limits=settings.limits
         )
         try:
             leases = await self.leasing.acquire_all(kept.template, count, BRANCH_S)
@@ -120,17 +121,33 @@ class Tenancy:
 
     async def snapshot(self, name: str) -> SnapshotInfo:
         """Keep the session's state under that name."""
-        kept = await self._tenancies.desk.take(
-            self.session.requests, name=name, origin=self.origin, limits=self.settings.limits
-        )
-        return kept.info
+        finish = await self.begin_snapshot(name)
+        return await finish()
 
     async def fork(self, count: int) -> list[Session]:
         """So many sessions with the state of this one; given back with it, or before."""
-        return [each.session for each in await self.branch(count)]
+        finish = await self.begin_fork(count)
+        branches = await finish()
+        self._branches += branches
+        return [branch.session for branch in branches]
 
-    async def branch(self, count: int) -> list[Tenancy]:
-        """The same, in the caller's hands as well."""
+    async def begin_snapshot(self, name: str) -> Callable[[], Awaitable[SnapshotInfo]]:
+        """Ask for it, in order with executions. What is returned waits for it, and is to be called
+        in any case."""
+        check_name(name)
+        desk = self._tenancies.desk
+        copying = await desk.ask_to_copy(self.session.requests)
+
+        async def finish() -> SnapshotInfo:
+            kept = await desk.keep(
+                copying, name=name, origin=self.origin, limits=self.settings.limits
+            )
+            return kept.info
+
+        return finish
+
+    async def begin_fork(self, count: int) -> Callable[[], Awaitable[list[Tenancy]]]:
+        """As `begin_snapshot`. The branches are the caller's, to be closed."""
         if type(count) is not int or count < 1:
             raise ConfigInvalid(
                 what=f"a session cannot be forked {count!r} times",
@@ -140,13 +157,8 @@ class Tenancy:
         most = self._tenancies.most_sessions() - 1
         if count > most:
             raise refusals.too_many_at_once(count, most)
-        branches = await self._tenancies.branch(self, count)
-        self._branches += branches
-        return branches
-
-    def let_go(self, branch: Tenancy) -> None:
-        """It is given back by somebody else."""
-        self._branches.remove(branch)
+        copying = await self._tenancies.desk.ask_to_copy(self.session.requests)
+        return partial(self._tenancies.branch, self, copying, count)
 
     async def close(self) -> None:
         """Give all of it back: used, they are discarded. Twice is once. Bounded."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 import attrs
@@ -24,14 +25,18 @@ from pyrepl3.hosting.asking import hand_to, send_to
 from pyrepl3.hosting.hosting_messages import (
     Accepted,
     CloseHosted,
+    DropSnapshot,
     Edit,
     ExecutionInfo,
     Find,
     FindExecution,
+    Fork,
     HostMessage,
     InterruptHosted,
     KeepHistory,
+    KeepSnapshot,
     ListHosted,
+    ListSnapshots,
     Opened,
     OpenHosted,
     Respond,
@@ -41,6 +46,7 @@ from pyrepl3.hosting.hosting_messages import (
     TellHistory,
     Transact,
 )
+from pyrepl3.snapshots.snapshot_messages import SnapshotInfo
 from pyrepl3.wire import client_requests as wire
 
 T = TypeVar("T")
@@ -86,6 +92,10 @@ class ClientRequests:
             return await self._of_session(request)
         if isinstance(request, wire.ListSessions):
             return self._list
+        if isinstance(request, wire.ListSnapshots):
+            return self._list_snapshots
+        if isinstance(request, wire.DropSnapshot):
+            return partial(self._drop_snapshot, request.name)
         if isinstance(request, wire.Hello):
             return self._hello(request)
         return _pong
@@ -129,6 +139,16 @@ class ClientRequests:
             self.host, lambda reply: ListHosted(self.principal.name, reply)
         )
         return {"type": "sessions", "sessions": [attrs.asdict(info) for info in infos]}
+
+    async def _list_snapshots(self) -> Fields:
+        infos: Sequence[SnapshotInfo] = await ask(
+            self.host, lambda reply: ListSnapshots(self.principal.name, reply)
+        )
+        return {"type": "snapshots", "snapshots": [attrs.asdict(info) for info in infos]}
+
+    async def _drop_snapshot(self, name: str) -> Fields:
+        await ask(self.host, lambda reply: DropSnapshot(self.principal.name, name, reply))
+        return {"type": "snapshot_dropped", "name": name}
 
     async def _session(self, session: str) -> Opened:
         """Raises SessionNotFound."""
@@ -212,6 +232,16 @@ class ClientRequests:
             return await self._transact(opened, request)
         if isinstance(request, wire.Retrace | wire.KeepHistory | wire.GetHistory):
             return await self._of_history(opened, request)
+        if isinstance(request, wire.Fork):
+            return await self._fork(opened, request)
+        if isinstance(request, wire.Snapshot):
+            name, key, again_since = request.name, request.key, request.again_since
+            kept: Answer[SnapshotInfo] = await send_to(
+                opened, lambda reply: KeepSnapshot(name, key, reply, again_since)
+            )
+            return partial(
+                _when, kept, lambda info: {"type": "snapshot_kept", **attrs.asdict(info)}
+            )
         if isinstance(request, wire.GetExecution):
             wanted = request.execution
             found: Answer[ExecutionInfo] = await send_to(
@@ -247,6 +277,23 @@ class ClientRequests:
             return {"type": TRANSACTION_ANSWERS[kind], "session": opened.session}
 
         return finish
+
+    async def _fork(self, opened: Opened, request: wire.Fork) -> Finish:
+        """Nobody is attached to what comes of it, but by a request for that."""
+        count, names, key = request.count, request.names, request.key
+        most, again_since = self.principal.max_sessions, request.again_since
+        forked: Answer[Sequence[Opened]] = await send_to(
+            opened, lambda reply: Fork(count, names, key, reply, most, again_since)
+        )
+        return partial(
+            _when,
+            forked,
+            lambda branches: {
+                "type": "forked",
+                "session": opened.session,
+                "sessions": branch_fields(branches, names),
+            },
+        )
 
     async def _of_history(
         self, opened: Opened, request: wire.Retrace | wire.KeepHistory | wire.GetHistory
@@ -293,6 +340,11 @@ def opened_fields(opened: Opened, name: str | None) -> Fields:
         "warm": opened.warm,
         "wait_s": opened.wait_s,
     }
+
+
+def branch_fields(branches: Sequence[Opened], names: Sequence[str]) -> list[Fields]:
+    """What is told of sessions that were forked, on every surface."""
+    return [opened_fields(each, name) for each, name in zip_longest(branches, names)]
 
 
 def history_fields(history: History) -> Fields:

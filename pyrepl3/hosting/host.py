@@ -9,26 +9,33 @@ from __future__ import annotations
 import os
 import secrets
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from functools import partial
+from itertools import zip_longest
 
 import attrs
 import trio
 
-from actors import Address, Inbox, Reply, close_mailbox, open_mailbox
-from pyrepl3.client.session import Session
+from actors import Address, Inbox, Reply, ask, close_mailbox, open_mailbox
+from pyrepl3.client.session import Branch, Session
+from pyrepl3.client.snapshot_desk import Kept, SnapshotDesk
 from pyrepl3.config import Config, Limits
 from pyrepl3.errors import PyreplError
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.hosted_session import HostedSession
 from pyrepl3.hosting.hosting_messages import (
     DrainHost,
+    DropSnapshot,
     Find,
+    HostBranches,
     HostMessage,
     ListHosted,
+    ListSnapshots,
     Opened,
     OpenHosted,
 )
+from pyrepl3.hosting.snapshot_names import is_of, shown, stored
 from pyrepl3.journal.journals import Journals, open_journals
 from pyrepl3.telemetry.figures import HostStatistics
 from pyrepl3.telemetry.notes import bound
@@ -53,6 +60,8 @@ class Host:
 
     config: Config
     lease_session: LeaseSession
+    desk: SnapshotDesk
+    """The supervisor's, for snapshots."""
     observers: Observers = attrs.field(factory=Observers)
     _journals: Journals | None = attrs.field(default=None, init=False)
     _sessions: OrderedDict[str, HostedSession] = attrs.field(factory=OrderedDict, init=False)
@@ -63,6 +72,7 @@ class Host:
     """Principals and the names of sessions that they are getting; set when that is settled."""
     _kept: OrderedDict[str, trio.CancelScope] = attrs.field(factory=OrderedDict, init=False)
     """Sessions that have ended and can still be read, the longest ended first."""
+    _address: Address[HostMessage] = attrs.field(init=False)
     _is_drained: bool = attrs.field(default=False, init=False)
     _drainers: list[Reply[None]] = attrs.field(factory=list, init=False)
 
@@ -77,6 +87,7 @@ class Host:
             with open_journals(self.config.hosting.journal) as journals:
                 self._journals = journals
                 async with trio.open_nursery() as nursery:
+                    self._address = address
                     task_status.started(address)
                     await self._serve(inbox, nursery, journals)
         finally:
@@ -110,6 +121,12 @@ class Host:
                 self._find(message)
             elif isinstance(message, DrainHost):
                 self._drain(message)
+            elif isinstance(message, ListSnapshots):
+                nursery.start_soon(self._list_snapshots, message)
+            elif isinstance(message, DropSnapshot):
+                nursery.start_soon(self._drop_snapshot, message)
+            elif isinstance(message, HostBranches):
+                self._take_in(message, journals, nursery)
             else:
                 self._list(message)
 
@@ -194,6 +211,90 @@ class Host:
             hosted.cut_off()
         await hosted.journal.discard()
 
+    # --- branches and snapshots -------------------------------------------------------------------
+
+    def _take_in(self, message: HostBranches, journals: Journals, nursery: trio.Nursery) -> None:
+        """Each gets a journal, a place in the directory, and a task that closes it at the end."""
+        parent = self._sessions.get(message.parent)
+        refusal = self._why_not(parent, message)
+        if parent is None or refusal is not None:
+            message.reply.fail(refusal or refusals.session_over("gone"))
+            return
+        taken = [
+            self._hosted(
+                attrs.evolve(parent.request, name=name, history=None),
+                branch.session,
+                parent.principal,
+                parent.limits,
+                journals,
+                parent.directory,
+            )
+            for branch, name in zip_longest(message.branches, message.names)
+        ]
+        is_wanted = message.reply.answer([_opened(hosted) for hosted in taken])
+        for hosted, branch in zip(taken, message.branches, strict=True):
+            nursery.start_soon(self._live_as_branch, hosted, branch, is_wanted)
+
+    def _why_not(self, parent: HostedSession | None, message: HostBranches) -> PyreplError | None:
+        if parent is None or self._is_drained:
+            return refusals.service_ending() if self._is_drained else None
+        for name in message.names:
+            hosted = self._named(parent.principal, name)
+            is_taken = hosted is not None and hosted.standing == "open"
+            if is_taken or message.names.count(name) > 1:
+                return refusals.name_taken(name)
+        return None
+
+    async def _live_as_branch(self, hosted: HostedSession, branch: Branch, is_wanted: bool) -> None:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(branch.close)
+            if is_wanted:
+                with bound(session=hosted.id, principal=hosted.principal):
+                    await self._live(hosted, stack)
+
+    async def _adopt(
+        self, parent: str, branches: Sequence[Branch], names: Sequence[str]
+    ) -> Sequence[Opened]:
+        """Has them hosted, or closes them. Raises IdConflict, SessionLost, ShuttingDown, Gone."""
+        try:
+            opened: Sequence[Opened] = await ask(
+                self._address, lambda reply: HostBranches(parent, branches, names, reply)
+            )
+        except BaseException:
+            for branch in branches:
+                await branch.close()  # noqa: ASYNC102  # shielded and bounded inside
+            raise
+        return opened
+
+    async def _list_snapshots(self, message: ListSnapshots) -> None:
+        with message.reply as reply:
+            try:
+                found = [kept.info for kept in await self.desk.list()]
+            except PyreplError as error:
+                reply.fail(error)
+                return
+            principal = message.principal
+            reply.answer([shown(principal, info) for info in found if is_of(principal, info)])
+
+    async def _drop_snapshot(self, message: DropSnapshot) -> None:
+        with message.reply as reply:
+            try:
+                kept = await self._find_snapshot(message.principal, message.name)
+            except PyreplError as error:
+                reply.fail(error)
+                return
+            await self.desk.drop(kept.template)
+            reply.answer(None)
+
+    async def _find_snapshot(self, principal: str, name: str) -> Kept:
+        """Raises SnapshotNotFound, which tells of no other principal's."""
+        for kept in await self.desk.list():
+            if kept.info.name == stored(principal, name):
+                return kept
+        raise refusals.snapshot_not_found(name)
+
+    # --- a new session ----------------------------------------------------------------------------
+
     async def _open(
         self, message: OpenHosted, journals: Journals, stack: AsyncExitStack
     ) -> HostedSession:
@@ -201,16 +302,21 @@ class Host:
         if self._is_drained:
             raise refusals.service_ending()
         request = message.request
-        limits = self._limits(request)
+        kept: Kept | None = None
+        if request.from_snapshot is not None:
+            kept = await self._find_snapshot(message.principal, request.from_snapshot)
+            request = attrs.evolve(request, template=kept.info.template)
+        limits = self._limits(request, None if kept is None else kept.limits)
         await self._wait_settled(message.principal, request.name)
         with (
-            self._counted(message.principal, message.at_most),
+            self._counted(message.principal, message.at_most, 1),
             self._reserved(message.principal, request.name),
             called_from(request.traceparent),
         ):
             session = await stack.enter_async_context(
                 self.lease_session(
                     request.template,
+                    from_snapshot=None if kept is None else kept.info.name,
                     cwd=request.cwd,
                     env=request.env,
                     limits=limits,
@@ -222,29 +328,44 @@ class Host:
             if request.history is not None:
                 bounds = request.history
                 await session.keep_history(bounds.count, most_bytes=bounds.most_bytes)
+        directory = self._directory(request, kept)
+        return self._hosted(request, session, message.principal, limits, journals, directory)
+
+    def _hosted(
+        self,
+        request: wire.OpenSession,
+        session: Session,
+        principal: str,
+        limits: Limits,
+        journals: Journals,
+        directory: str,
+    ) -> HostedSession:
+        id_ = secrets.token_hex(ID_BYTES)
         return HostedSession(
-            id=secrets.token_hex(ID_BYTES),
-            principal=message.principal,
+            id=id_,
+            principal=principal,
             request=request,
             session=session,
             limits=limits,
             journal=journals.open(),
             idle_timeout_s=request.idle_timeout_s or self.config.hosting.idle_timeout_s,
             transaction_idle_s=self.config.hosting.transaction_idle_s,
-            directory=self._directory(request),
+            directory=directory,
             observers=self.observers,
+            adopt=partial(self._adopt, id_),
+            counted=partial(self._counted, principal),
         )
 
     @contextmanager
-    def _counted(self, principal: str, at_most: int | None) -> Iterator[None]:
-        """One more for this principal, also before there is a session. Raises RateLimited."""
-        if at_most is not None and self._open_of(principal) >= at_most:
+    def _counted(self, principal: str, at_most: int | None, count: int) -> Iterator[None]:
+        """So many more for this principal, also before they are there. Raises RateLimited."""
+        if at_most is not None and self._open_of(principal) + count > at_most:
             raise refusals.too_many_sessions(at_most)
-        self._opening[principal] += 1
+        self._opening[principal] += count
         try:
             yield
         finally:
-            self._opening[principal] -= 1
+            self._opening[principal] -= count
             if not self._opening[principal]:
                 del self._opening[principal]
 
@@ -294,16 +415,24 @@ class Host:
             finally:
                 del self._kept[hosted.id]
 
-    def _directory(self, request: wire.OpenSession) -> str:
-        """Where its process starts: of a template without one, where the service was started."""
+    def _directory(self, request: wire.OpenSession, kept: Kept | None) -> str:
+        """Where its process starts: of a template without one, where the service was started; of a
+        snapshot, where the session started that it is of, if that can still be read."""
+        if kept is not None and request.cwd is None:
+            for hosted in self._sessions.values():
+                if hosted.session.id == kept.info.session:
+                    return hosted.directory
         return os.path.abspath(request.cwd or self.config.template(request.template).cwd or ".")
 
-    def _limits(self, request: wire.OpenSession) -> Limits:
-        """The template's, but for what the client wants otherwise. Raises ConfigInvalid."""
+    def _limits(self, request: wire.OpenSession, base: Limits | None) -> Limits:
+        """Those of ``base``, or the template's, but for what the client wants otherwise.
+
+        Raises ConfigInvalid.
+        """
         wishes = {
             name: wish for name, wish in attrs.asdict(request.limits).items() if wish is not None
         }
-        return attrs.evolve(self.config.limits_of(request.template), **wishes)
+        return attrs.evolve(base or self.config.limits_of(request.template), **wishes)
 
 
 def _opened(hosted: HostedSession) -> Opened:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import attrs
@@ -20,6 +21,7 @@ from pyrepl3.config import Limits
 from pyrepl3.events import Error, Event, InputRequested, Result, Started
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.executions import Record
+from pyrepl3.hosting.hosted_branches import Adopt, HostedBranches
 from pyrepl3.hosting.hosted_executions import HostedExecutions
 from pyrepl3.hosting.hosted_history import HostedHistory
 from pyrepl3.hosting.hosted_questions import edit, interrupt, respond
@@ -32,9 +34,11 @@ from pyrepl3.hosting.hosting_messages import (
     Detached,
     Edit,
     FindExecution,
+    Fork,
     HostedMessage,
     InterruptHosted,
     KeepHistory,
+    KeepSnapshot,
     Respond,
     Retrace,
     SessionInfo,
@@ -76,6 +80,9 @@ class HostedSession:
     directory: str
     """The one that it was started in."""
     observers: Observers
+    adopt: Adopt
+    counted: Callable[[int | None, int], AbstractContextManager[None]]
+    """The host's, as of `HostedBranches`."""
     address: Address[HostedMessage] = attrs.field(init=False)
     inbox: Inbox[HostedMessage] = attrs.field(init=False)
     standing: Standing = attrs.field(default="open", init=False)
@@ -87,6 +94,7 @@ class HostedSession:
     _executions: HostedExecutions = attrs.field(init=False)
     _transactions: HostedTransactions = attrs.field(init=False)
     _history: HostedHistory = attrs.field(init=False)
+    _branches: HostedBranches = attrs.field(init=False)
     _inputs: Inputs = attrs.field(factory=Inputs, init=False)
     _attached: int = attrs.field(default=0, init=False)
     _opened_at: float = attrs.field(factory=time.time, init=False)
@@ -124,6 +132,15 @@ class HostedSession:
             self._rest,
             requests,
             self.observers,
+        )
+        self._branches = HostedBranches(
+            self.principal,
+            self.session,
+            lambda: self.journal.last_seq,
+            self._rest,
+            self.adopt,
+            self.counted,
+            requests,
         )
         if self.request.history is not None:
             self._history.count = self.request.history.count
@@ -181,6 +198,8 @@ class HostedSession:
             await self._history.keep(message)
         elif isinstance(message, TellHistory):
             await self._history.tell(message)
+        elif isinstance(message, Fork | KeepSnapshot):
+            await self._branches.ask(message, work, is_draining=self._is_drained)
         elif isinstance(message, Edit):
             work.start_soon(edit, self.session, message)
         elif isinstance(message, Attached):
@@ -238,6 +257,8 @@ class HostedSession:
             self._transactions.refuse(message, self.standing)
         elif isinstance(message, Retrace | KeepHistory | TellHistory):
             self._history.refuse(message, self.standing)
+        elif isinstance(message, Fork | KeepSnapshot):
+            self._branches.refuse(message, self.standing)
         elif isinstance(message, Respond | InterruptHosted | Edit | Amend):
             message.reply.fail(refusals.session_over(self.standing))
         elif isinstance(message, Attached):

@@ -14,9 +14,11 @@ import attrs
 from actors import Address, Reply
 from pyrepl3.client.editing import Completeness, Completion, Inspection
 from pyrepl3.client.history import History
+from pyrepl3.client.session import Branch
 from pyrepl3.events import DroppedEntry, InterruptOutcome
 from pyrepl3.journal.journal import Journal
 from pyrepl3.messages import RetraceKind, TransactionKind
+from pyrepl3.snapshots.snapshot_messages import SnapshotInfo
 from pyrepl3.wire import client_requests as wire
 
 Standing = Literal["open", "closed", "died", "expired"]
@@ -177,6 +179,33 @@ class TellHistory:
 
 
 @attrs.frozen
+class Fork:
+    """New sessions with this one's state, all or none, once for each ``key``; each is hosted as
+    this one is, and answered as one that was opened. ``names``: of the first ones.
+
+    Raises as `Session.fork`, RateLimited over ``at_most`` open ones, IdConflict.
+    """
+
+    count: int
+    names: Sequence[str]
+    key: str | None
+    reply: Reply[Sequence[Opened]]
+    at_most: int | None = None
+    again_since: int | None = None
+
+
+@attrs.frozen
+class KeepSnapshot:
+    """Keep this session's state under that name, once for each ``key``. Raises as
+    `Session.snapshot`."""
+
+    name: str
+    key: str | None
+    reply: Reply[SnapshotInfo]
+    again_since: int | None = None
+
+
+@attrs.frozen
 class Edit:
     """A question of an editor."""
 
@@ -236,6 +265,8 @@ HostedMessage = (
     | Retrace
     | KeepHistory
     | TellHistory
+    | Fork
+    | KeepSnapshot
     | Edit
     | Attached
     | Detached
@@ -285,4 +316,34 @@ class DrainHost:
     reply: Reply[None]
 
 
-HostMessage = OpenHosted | Find | ListHosted | DrainHost
+@attrs.frozen
+class ListSnapshots:
+    """Those that this principal has kept, the oldest first. Raises ShuttingDown."""
+
+    principal: str
+    reply: Reply[Sequence[SnapshotInfo]]
+
+
+@attrs.frozen
+class DropSnapshot:
+    """Nobody opens sessions from it any more. Raises SnapshotNotFound, ShuttingDown."""
+
+    principal: str
+    name: str
+    reply: Reply[None]
+
+
+@attrs.frozen
+class HostBranches:
+    """These were forked from a hosted session, and are hosted from now on as that one is. They are
+    the receiver's, and closed where nobody hears of them."""
+
+    parent: str
+    branches: Sequence[Branch]
+    names: Sequence[str]
+    reply: Reply[Sequence[Opened]]
+
+
+HostMessage = (
+    OpenHosted | Find | ListHosted | DrainHost | ListSnapshots | DropSnapshot | HostBranches
+)

@@ -1,22 +1,29 @@
 """What changes a hosted session's state besides code, each once, however often it is asked for.
 
 Pure: decides what a request is to this session: new, or the same as before, by the key that its
-client gave it. Of transactions, and of undoing and redoing. Must not know trio, nor how anything is
-carried out.
+client gave it. Of transactions, of undoing and redoing, of forks and snapshots. Must not know trio,
+nor how anything is carried out.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
 from actors import Reply
-from pyrepl3.errors import ExecutionNotFound, IdConflict, NoTransaction, PyreplError
+from pyrepl3.errors import (
+    ExecutionNotFound,
+    IdConflict,
+    NoTransaction,
+    PyreplError,
+    SnapshotUnavailable,
+)
 from pyrepl3.messages import RetraceKind, TransactionKind
 
-KeyedKind = TransactionKind | RetraceKind
+BranchKind = Literal["fork", "snapshot"]
+KeyedKind = TransactionKind | RetraceKind | BranchKind
 
 REMEMBERED = 1000
 """Requests with a key and an answer: whoever lost its connection asks again within a few."""
@@ -29,13 +36,14 @@ class Requested:
     kind: KeyedKind
     key: str | None
     to: str | None = None
-    """Of an undo: the execution behind which it goes back to."""
+    """Of an undo: the execution behind which it goes back to. Of a snapshot its name, of a fork
+    into how many."""
     replies: list[Reply[Any]] = attrs.field(factory=list)
     """Of all who wait for its answer."""
     answered_at: int | None = None
     """The last event of the session when it was answered."""
-    answer: str | None = None
-    """Of an undo or a redo: the execution that it named."""
+    answer: Any = None
+    """Of an undo or a redo the execution that it named, of a fork the sessions."""
     refusal: PyreplError | None = None
 
     def tell(self, reply: Reply[Any]) -> None:
@@ -87,7 +95,7 @@ class KeyedRequests:
         refusal: PyreplError | None,
         *,
         seq: int,
-        answer: str | None = None,
+        answer: Any = None,
     ) -> None:
         """That is what it came to, and all who wait are told. ``seq`` is the session's last."""
         requested.answered_at, requested.refusal, requested.answer = seq, refusal, answer
@@ -120,6 +128,10 @@ def _conflict(known: Requested) -> PyreplError:
 def _forgotten(kind: KeyedKind) -> PyreplError:
     what = f"it is not known what came of this {kind}"
     why = "it was sent before, and what came since then is forgotten in part"
+    if kind in ("fork", "snapshot"):
+        return SnapshotUnavailable(
+            what=what, why=why, how="Look at the sessions and snapshots that there are"
+        )
     if kind in ("undo", "redo"):
         return ExecutionNotFound(what=what, why=why, how="Look at the session's history")
     how = "Look at the session's in_transaction, and at its variables"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyrepl3.errors import (
     AlreadyAnswered,
+    BadMessage,
     Code,
     ExecutionNotFound,
     IdConflict,
@@ -13,6 +14,7 @@ from pyrepl3.errors import (
     SessionLost,
     SessionNotFound,
     ShuttingDown,
+    SnapshotNotFound,
 )
 from pyrepl3.events import Error
 
@@ -83,6 +85,25 @@ def too_many_sessions(at_most: int) -> PyreplError:
         why=f"you may have {at_most} open at a time, and you have",
         how=f"Close one of those that there are {LIST}",
         details={"limit": at_most},
+    )
+
+
+def more_names_than_branches(names: int, count: int) -> PyreplError:
+    """Of one fork."""
+    return BadMessage(
+        what=f"there are {names} names for {count} branches",
+        why="each name is that of one branch",
+        how="Name as many as there are, or fewer: the others have none",
+    )
+
+
+def snapshot_not_found(name: str) -> PyreplError:
+    """Or it is another principal's, which looks the same."""
+    return SnapshotNotFound(
+        what=f"there is no snapshot {name!r}",
+        why="none of that name was kept, or it was dropped, or its process has ended",
+        how="Keep one with `snapshot`; `list_snapshots` tells those that there are",
+        details={"name": name},
     )
 
 

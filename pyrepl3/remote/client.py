@@ -10,7 +10,7 @@ import os
 import secrets
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Literal, Self
 
 import anyio
@@ -26,12 +26,14 @@ from pyrepl3.config import (
 )
 from pyrepl3.errors import PyreplError
 from pyrepl3.remote.addresses import find_address, find_token
+from pyrepl3.remote.branches import snapshot_of
 from pyrepl3.remote.followers import OnEvent
 from pyrepl3.remote.inbox import Inbox
 from pyrepl3.remote.link import Link
 from pyrepl3.remote.link_state import LAST, Message
 from pyrepl3.remote.session import RemoteSession, SessionFacts, finite
 from pyrepl3.remote.told_errors import as_error
+from pyrepl3.snapshots.snapshot_messages import SnapshotInfo
 from pyrepl3.telemetry.traceparent import current_traceparent
 
 REQUEST_TIMEOUT_S = 60.0
@@ -79,6 +81,8 @@ class Client:
         if on_connection is not None:
             self._link.on_connection = on_connection
         self._stack = AsyncExitStack()
+        self._tasks: TaskGroup
+        """There is one while it is connected."""
         self._was_entered = False
 
     def __repr__(self) -> str:
@@ -93,6 +97,7 @@ class Client:
             tasks = await stack.enter_async_context(_tasks())
             stack.callback(self._link.stop)
             await tasks.start(self._link.run)
+            self._tasks = tasks
             self._stack = stack.pop_all()
         return self
 
@@ -109,6 +114,7 @@ class Client:
         self,
         template: str = DEFAULT_TEMPLATE,
         *,
+        from_snapshot: str | None = None,
         name: str | None = None,
         cwd: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
@@ -121,12 +127,14 @@ class Client:
     ) -> AsyncGenerator[RemoteSession]:
         """A new session for the length of the block; it is closed afterwards.
 
-        ``transaction_policy`` and ``guard`` are its executions', where they name none; None: its
-        template's. Raises PoolExhausted, PoolDegraded, WorkerSpawnFailed, RateLimited,
+        ``from_snapshot``: one that was kept, in place of a template. ``transaction_policy`` and
+        ``guard`` are its executions', where they name none; None: its template's. Raises
+        PoolExhausted, PoolDegraded, WorkerSpawnFailed, SnapshotNotFound, RateLimited,
         ConfigInvalid.
         """
         wishes = _wishes(
             template,
+            from_snapshot=from_snapshot,
             cwd=cwd,
             env=env,
             limits=limits,
@@ -144,6 +152,7 @@ class Client:
         self,
         template: str = DEFAULT_TEMPLATE,
         *,
+        from_snapshot: str | None = None,
         name: str | None = None,
         cwd: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
@@ -157,6 +166,7 @@ class Client:
         """As `session`, but it goes on on the service afterwards: `attach` finds it again."""
         wishes = _wishes(
             template,
+            from_snapshot=from_snapshot,
             cwd=cwd,
             env=env,
             limits=limits,
@@ -188,6 +198,18 @@ class Client:
     async def list_sessions(self) -> list[Mapping[str, Any]]:
         """This principal's sessions, as docs/protocol.md has them."""
         return list((await self._ask("list_sessions", {}))["sessions"])
+
+    async def snapshots(self) -> list[SnapshotInfo]:
+        """Those that this principal has kept, the oldest first."""
+        told = await self._ask("list_snapshots", {})
+        return [snapshot_of(each) for each in told["snapshots"]]
+
+    async def drop_snapshot(self, name: str) -> None:
+        """Nobody opens sessions from it any more; those that there are go on.
+
+        Raises SnapshotNotFound.
+        """
+        await self._ask("drop_snapshot", {"name": name})
 
     async def get_execution(self, session: str, execution: str) -> Mapping[str, Any]:
         """How an execution stands, as docs/protocol.md has it.
@@ -247,12 +269,40 @@ class Client:
         try:
             async with self._followed(_facts(answer, name, wishes["template"]), inbox) as session:
                 is_kept = not is_closed
-                yield session
+                try:
+                    yield session
+                finally:
+                    if is_closed:
+                        await self._close_branches(session)  # noqa: ASYNC102  # shielded, bounded
         finally:
             if not is_kept:
                 within_s = CLOSE_S if self._link.is_connected else DRAIN_S
                 with anyio.move_on_after(within_s, shield=True):
                     await self._close(answer["session"])
+
+    async def _close_branches(self, session: RemoteSession) -> None:
+        within_s = CLOSE_S if self._link.is_connected else DRAIN_S
+        with anyio.move_on_after(within_s, shield=True), suppress(PyreplError):
+            # Out of reach: idle_timeout_s ends them there.
+            await session.close_branches()
+
+    async def _follow_branch(self, fields: Mapping[str, Any]) -> RemoteSession:
+        """A session that a fork has opened, for as long as this client is connected."""
+        answer, inbox = await self._there.follow(
+            "attach",
+            {"session": fields["session"], "since": 0},
+            timeout_s=self._request_timeout_s,
+        )
+        facts = _facts({**fields, **answer}, fields["name"], fields["template"])
+        session = self._session(facts)
+        self._tasks.start_soon(self._read_branch, session, inbox)
+        return session
+
+    async def _read_branch(self, session: RemoteSession, inbox: Inbox) -> None:
+        try:
+            await session.read(inbox)
+        finally:
+            self._link.unfollow(session.id, inbox)
 
     async def _close(self, session: str) -> None:
         try:
@@ -264,8 +314,7 @@ class Client:
     async def _followed(
         self, facts: SessionFacts, inbox: Inbox, on_event: OnEvent | None = None
     ) -> AsyncGenerator[RemoteSession]:
-        prefix = secrets.token_hex(6)
-        session = RemoteSession(facts, self._link, prefix, self._request_timeout_s, on_event)
+        session = self._session(facts, on_event)
         try:
             async with _tasks() as tasks:
                 tasks.start_soon(session.read, inbox)
@@ -276,6 +325,16 @@ class Client:
         finally:
             self._link.unfollow(facts.id, inbox)
 
+    def _session(self, facts: SessionFacts, on_event: OnEvent | None = None) -> RemoteSession:
+        return RemoteSession(
+            facts,
+            self._link,
+            secrets.token_hex(6),
+            self._request_timeout_s,
+            on_event,
+            follow=self._follow_branch,
+        )
+
     async def _ask(self, kind: str, fields: Mapping[str, Any]) -> Message:
         return await self._there.ask(kind, fields, timeout_s=self._request_timeout_s)
 
@@ -283,6 +342,7 @@ class Client:
 def _wishes(
     template: str,
     *,
+    from_snapshot: str | None,
     cwd: str | os.PathLike[str] | None,
     env: Mapping[str, str] | None,
     limits: Limits | None,
@@ -298,6 +358,7 @@ def _wishes(
     check_protection(transaction_policy, guard)
     wishes: dict[str, Any] = {
         "template": template,
+        "from_snapshot": from_snapshot,
         "env": dict(env or {}),
         "on_disconnect": on_disconnect,
         "acquire_timeout_s": finite(acquire_timeout_s),

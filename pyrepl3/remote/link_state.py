@@ -4,9 +4,9 @@ Pure: messages in, what they mean out. Decides what is sent again on a new conne
 that was not answered, in such words that it comes to the same when it comes twice. An execution
 has its id, and is sent with the last event that was known when it was first sent, so that a
 service that has forgotten what came since does not run it again; so is what begins and ends a
-transaction, undoes or redoes, by a key. A session that was opened has a name of its own, so that a
-second request for it finds it. An interrupt of whatever runs becomes
-one of what ran then.
+transaction, undoes or redoes, forks or keeps a snapshot, by a key. A session that was opened has a
+name of its own, so that a second request for it finds it. An interrupt of whatever runs becomes one
+of what ran then.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Resumption:
 
 FOLLOWS = ("session_opened", "attached")
 """Answers behind which a session's events come."""
-KEYED_KINDS = ("begin", "commit", "rollback", "undo", "redo")
+KEYED_KINDS = ("begin", "commit", "rollback", "undo", "redo", "fork", "snapshot")
 """Carried out once for each key."""
 LAST = ("session_died", "session_closed")
 """Events that are a session's last."""

@@ -29,6 +29,7 @@ from pyrepl3.errors import (
 )
 from pyrepl3.events import DroppedEntry, InterruptOutcome
 from pyrepl3.messages import HistoryKind
+from pyrepl3.remote.branches import BranchKind, Follow, RemoteBranches
 from pyrepl3.remote.endings import forgotten, gone
 from pyrepl3.remote.event_stream import EventStream
 from pyrepl3.remote.followers import Followers, OnEvent
@@ -38,6 +39,7 @@ from pyrepl3.remote.link import Link
 from pyrepl3.remote.link_state import Message
 from pyrepl3.remote.told_errors import NOT_KNOWN_ANY_MORE
 from pyrepl3.remote.transactions import RemoteTransactions, TransactionKind
+from pyrepl3.snapshots.snapshot_messages import SnapshotInfo
 from pyrepl3.telemetry.traceparent import current_traceparent
 
 ABANDON_S = 5.0
@@ -72,6 +74,8 @@ class RemoteSession:
         prefix: str,
         timeout_s: float,
         on_event: OnEvent | None = None,
+        *,
+        follow: Follow,
     ) -> None:
         self.id = facts.id
         self.name = facts.name
@@ -91,6 +95,7 @@ class RemoteSession:
             prefix=prefix,
         )
         self._history = RemoteHistory(self._ask_history, prefix)
+        self._branches = RemoteBranches(self._ask_for_good, follow, prefix)
 
     def __repr__(self) -> str:
         return f"<pyrepl3.RemoteSession {self.id} template={self.template!r}>"
@@ -260,6 +265,29 @@ class RemoteSession:
         """
         return await self._history.retrace("redo", {})
 
+    # --- branches -----------------------------------------------------------------------------
+
+    async def fork(self, count: int, *, names: Sequence[str] = ()) -> list[RemoteSession]:
+        """``count`` new sessions of the service with this one's state, all or none.
+
+        They are closed with this one where it is, by `close` or at the end of `client.session()`;
+        ``names``: of the first of them. Raises as `Session.fork`, RateLimited, IdConflict.
+        """
+        return await self._branches.fork(count, names)
+
+    async def snapshot(self, name: str) -> SnapshotInfo:
+        """Keep this session's state on the service: `client.session(from_snapshot=name)` opens
+        others with it, up to `client.drop_snapshot`. Raises as `Session.snapshot`."""
+        return await self._branches.snapshot(name)
+
+    async def close_branches(self) -> None:
+        """End those that were forked from it here, and not closed since."""
+        await self._branches.close_all()
+
+    async def _ask_for_good(self, kind: BranchKind, fields: Mapping[str, Any]) -> Message:
+        """It waits for what runs."""
+        return await self._ask(kind, fields, timeout_s=math.inf, is_for_good=True)
+
     async def _ask_history(self, kind: HistoryKind, fields: Mapping[str, Any]) -> Message:
         """It waits for what runs, as what is about transactions does."""
         return await self._ask(kind, fields, timeout_s=math.inf, is_for_good=kind != "history")
@@ -281,7 +309,8 @@ class RemoteSession:
     # --- its part of the link -------------------------------------------------------------------
 
     async def close(self) -> None:
-        """End it on the service, and what runs in it."""
+        """End it on the service, what runs in it, and what was forked from it here."""
+        await self._branches.close_all()
         try:
             await self._ask("close_session", {}, is_for_good=True)
         except SessionLost:

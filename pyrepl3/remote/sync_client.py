@@ -22,6 +22,7 @@ from pyrepl3.events import DroppedEntry, InterruptOutcome
 from pyrepl3.remote.client import Client
 from pyrepl3.remote.other_thread import OtherThread, start_thread
 from pyrepl3.remote.session import RemoteSession
+from pyrepl3.snapshots.snapshot_messages import SnapshotInfo
 
 
 class SyncSession:
@@ -97,6 +98,15 @@ class SyncSession:
         """Have the execution back that was undone last; its id."""
         return self._thread.wait(self._session.redo)
 
+    def fork(self, count: int, *, names: Sequence[str] = ()) -> list[SyncSession]:
+        """``count`` new sessions with this one's state, all or none."""
+        forked = self._thread.wait(partial(self._session.fork, count, names=names))
+        return [SyncSession(each, self._thread) for each in forked]
+
+    def snapshot(self, name: str) -> SnapshotInfo:
+        """Keep this session's state: `client.session(from_snapshot=name)` opens others with it."""
+        return self._thread.wait(partial(self._session.snapshot, name))
+
     def complete(self, code: str, cursor_pos: int | None = None) -> Completion:
         """What could stand at the cursor."""
         return self._thread.wait(partial(self._session.complete, code, cursor_pos))
@@ -164,6 +174,14 @@ class SyncClient:
     def list_sessions(self) -> list[Mapping[str, Any]]:
         """This principal's sessions."""
         return self._there.wait(self._client.list_sessions)
+
+    def snapshots(self) -> list[SnapshotInfo]:
+        """Those that this principal has kept."""
+        return self._there.wait(self._client.snapshots)
+
+    def drop_snapshot(self, name: str) -> None:
+        """Nobody opens sessions from it any more."""
+        self._there.wait(partial(self._client.drop_snapshot, name))
 
     @contextmanager
     def _opened(

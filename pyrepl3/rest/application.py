@@ -17,6 +17,7 @@ from pyrepl3 import __version__
 from pyrepl3.endpoint.asgi import Application, Message, Receive, Scope, Send
 from pyrepl3.errors import PyreplError
 from pyrepl3.rest import (
+    branch_routes,
     execution_routes,
     failures,
     file_routes,
@@ -110,6 +111,7 @@ def litestar_of(service: Service) -> Litestar:
             *execution_routes.ROUTES,
             *transaction_routes.ROUTES,
             *history_routes.ROUTES,
+            *branch_routes.ROUTES,
             *one_shot_routes.ROUTES,
             *file_routes.ROUTES,
         ],

@@ -16,6 +16,7 @@ from msgspec import Meta
 from pyrepl3.config import TransactionPolicy
 from pyrepl3.wire.client_codec import bad_message
 from pyrepl3.wire.client_requests import (
+    MOST_BRANCHES,
     HistoryWish,
     LimitsWish,
     Metadata,
@@ -39,6 +40,9 @@ class SessionWish:
     """A new session. All may be left out."""
 
     template: Name = "python"
+    from_snapshot: Annotated[
+        Name | None, Meta(description="A kept snapshot, in place of the template.")
+    ] = None
     language: Name = "python"
     name: Annotated[Name | None, Meta(description="How people call it.")] = None
     cwd: Annotated[str | None, Meta(description="The directory that it starts in.")] = None
@@ -253,6 +257,50 @@ class Transacted:
 
     session: str
     in_transaction: bool
+
+
+@attrs.frozen(kw_only=True)
+class ForkWish:
+    """How many sessions to fork; all or none."""
+
+    count: Annotated[int, Meta(ge=1, le=MOST_BRANCHES)]
+    names: Annotated[
+        list[Name], Meta(max_length=MOST_BRANCHES, description="Of the first of them.")
+    ] = attrs.field(factory=list)
+
+
+@attrs.frozen(kw_only=True)
+class Forked:
+    """The new sessions."""
+
+    session: str
+    sessions: list[SessionOpened]
+
+
+@attrs.frozen(kw_only=True)
+class SnapshotWish:
+    """The name under which a session's state is kept."""
+
+    name: Name
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """A kept snapshot."""
+
+    name: str
+    template: str
+    session: Annotated[str, Meta(description="The pool's id of the session that it is of.")]
+    pid: int
+    taken_at: Annotated[float, Meta(description="Seconds since 1970.")]
+    private_bytes: Annotated[int, Meta(description="The memory that is kept for it alone.")]
+
+
+@attrs.frozen(kw_only=True)
+class Snapshots:
+    """The oldest first."""
+
+    snapshots: list[Snapshot]
 
 
 @attrs.frozen(kw_only=True)

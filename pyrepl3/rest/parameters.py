@@ -13,6 +13,7 @@ DAY_S = 86_400
 PRINTABLE = r"^[!-~]+$"
 
 SessionPath = Annotated[str, PathParameter(description="A session's id, or its name.")]
+SnapshotPath = Annotated[str, PathParameter(description="A snapshot's name.")]
 ExecutionPath = Annotated[str, PathParameter(description="An execution's id.")]
 FilePath = Annotated[
     str, PathParameter(description="Below the directory that the session was started in.")

@@ -20,6 +20,8 @@ from pyrepl3.wire.client_codec import bad_message
 NAME_CHARACTERS = 128
 """Of an id or a name that a client chooses: room for any uuid or hash, and no more to remember."""
 METADATA_ENTRIES = 64
+MOST_BRANCHES = 1000
+"""Of one request; the pool has a bound of its own."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS, pattern=r"\A[!-~]+\Z")]
 """Printable ASCII without spaces: it stands in logs, headers and paths as it is."""
@@ -80,9 +82,11 @@ class OpenSession(Request):
     nobody was attached; None for the service's. ``on_disconnect``: what happens to its executions
     when the last connection that is attached to it ends. ``transaction_policy`` and ``guard`` are
     its executions', where they name none; None: its template's. ``history``: None: none is kept.
+    ``from_snapshot``: one that was kept before, in place of the template.
     """
 
     template: Name = "python"
+    from_snapshot: Name | None = None
     language: Name = "python"
     name: Name | None = None
     cwd: str | None = None
@@ -243,6 +247,38 @@ class GetHistory(OfSession):
 
 
 @attrs.frozen(kw_only=True)
+class Fork(OfSession):
+    """New sessions with this one's state, all or none; ``names``: of the first ones. As of a
+    transaction, once for each ``key``."""
+
+    count: Annotated[int, msgspec.Meta(ge=1, le=MOST_BRANCHES)]
+    names: Annotated[list[Name], msgspec.Meta(max_length=MOST_BRANCHES)] = attrs.field(factory=list)
+    key: Name | None = None
+    again_since: Seq | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot(OfSession):
+    """Keep this session's state: `open_session` opens others with it. Once for each ``key``."""
+
+    name: Name
+    key: Name | None = None
+    again_since: Seq | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ListSnapshots(Request):
+    """Those that this principal has kept."""
+
+
+@attrs.frozen(kw_only=True)
+class DropSnapshot(Request):
+    """No session is opened from it any more."""
+
+    name: Name
+
+
+@attrs.frozen(kw_only=True)
 class GetExecution(OfSession):
     """How an execution stands: for who may have missed its end."""
 
@@ -294,6 +330,10 @@ REQUESTS: Mapping[str, type[Request]] = {
     "history": GetHistory,
     "undo": Undo,
     "redo": Redo,
+    "fork": Fork,
+    "snapshot": Snapshot,
+    "list_snapshots": ListSnapshots,
+    "drop_snapshot": DropSnapshot,
     "get_execution": GetExecution,
     "complete": Complete,
     "inspect": Inspect,

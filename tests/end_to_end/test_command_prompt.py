@@ -138,6 +138,20 @@ def test_what_ran_is_undone_and_redone_at_the_prompt(terminal: Terminal) -> None
     assert "no history is kept from here on" in terminal.enter("%history 0")
 
 
+def test_a_branch_is_tried_and_left_at_the_prompt(terminal: Terminal) -> None:
+    assert "this is no branch" in terminal.enter("%back")
+    terminal.enter("word = 'one'")
+    assert "in a branch" in terminal.enter("%fork")
+    terminal.enter("word = 'two'")
+    terminal.enter("%fork")
+    assert "'twotwo'" in terminal.enter("word * 2")
+    shown = terminal.enter("import os; os._exit(3)")
+    assert "back in the session" in shown
+    assert "'twotwo'" in terminal.enter("word * 2")
+    assert "back in the session" in terminal.enter("%back")
+    assert "'oneone'" in terminal.enter("word * 2")
+
+
 def test_an_error_is_shown_with_its_line(terminal: Terminal) -> None:
     shown = terminal.enter("1 / 0")
 

@@ -75,6 +75,25 @@ def test_what_ran_is_undone_and_redone(say: Say) -> None:
     assert b"nothing was undone" in nothing.stderr
 
 
+def test_a_session_is_forked_and_its_state_is_kept(say: Say) -> None:
+    say("session", "create", "--name", "mine")
+    say("exec", "mine", "-c", "x = 5")
+    branches = say("session", "fork", "mine", "--count", "2").stdout.decode().split()
+    say("exec", branches[0], "-c", "x += 1")
+    assert say("exec", branches[0], "-c", "x").stdout == b"6\n"
+    assert say("exec", branches[1], "-c", "x").stdout == b"5\n"
+    assert say("session", "snapshot", branches[0], "--name", "six").stdout == b"six\n"
+    assert say("session", "snapshots").stdout.startswith(b"six  python  ")
+    assert json.loads(say("session", "snapshots", "--json").stdout)[0]["name"] == "six"
+    say("session", "create", "--name", "other", "--from-snapshot", "six")
+    assert say("exec", "other", "-c", "x").stdout == b"6\n"
+    assert say("session", "drop", "--name", "six").returncode == 0
+    missing = say("session", "drop", "--name", "six")
+
+    assert (missing.returncode, missing.stdout) == (1, b"")
+    assert b"no snapshot 'six'" in missing.stderr
+
+
 def test_a_session_keeps_its_variables_between_commands(say: Say) -> None:
     assert say("session", "create", "--name", "mine").stdout == b"mine\n"
     assert say("exec", "mine", "-c", "x = 6").stdout == b""

@@ -148,7 +148,7 @@ async def desk() -> AsyncIterator[Desk]:
         hosting=pyrepl3.HostingConfig(max_ended=2, transaction_idle_s=0.2),
     )
     async with pyrepl3.open_supervisor(config) as supervisor, trio.open_nursery() as nursery:
-        host = Host(config, supervisor.session)
+        host = Host(config, supervisor.session, supervisor.snapshot_desk)
         yield Desk(supervisor, await nursery.start(host.run))
         nursery.cancel_scope.cancel()
 
@@ -624,7 +624,7 @@ async def test_a_large_last_event_does_not_leave_the_journal_above_its_bound(
     journal = pyrepl3.JournalConfig(memory_bytes=10_000, directory=str(tmp_path))
     config = pyrepl3.Config(hosting=pyrepl3.HostingConfig(journal=journal))
     async with pyrepl3.open_supervisor(config) as supervisor, trio.open_nursery() as nursery:
-        host = Host(config, supervisor.session)
+        host = Host(config, supervisor.session, supervisor.snapshot_desk)
         desk = Desk(supervisor, await nursery.start(host.run))
         opened = await desk.open()
         if has_ended:
@@ -656,7 +656,7 @@ async def test_a_disk_that_does_not_answer_holds_up_no_interrupt(tmp_path: Path)
     journal = pyrepl3.JournalConfig(memory_bytes=100_000, directory=str(tmp_path))
     config = pyrepl3.Config(hosting=pyrepl3.HostingConfig(journal=journal))
     async with pyrepl3.open_supervisor(config) as supervisor, trio.open_nursery() as nursery:
-        host = Host(config, supervisor.session)
+        host = Host(config, supervisor.session, supervisor.snapshot_desk)
         desk = Desk(supervisor, await nursery.start(host.run))
         opened = await desk.open()
         opened.journal._disk._store = StuckStore.open(str(tmp_path))
