@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup
 from pyrepl3.client.editing import Completeness, Completion, Inspection, at_cursor
 from pyrepl3.client.execution import Execution
 from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
-from pyrepl3.config import TransactionPolicy, check_protection, check_timeout
+from pyrepl3.config import TransactionPolicy, check_protection, check_report, check_timeout
 from pyrepl3.errors import (
     Code,
     ExecutionNotFound,
@@ -111,6 +111,7 @@ class RemoteSession:
         silent: bool = False,
         transaction_policy: TransactionPolicy | None = None,
         guard: bool | None = None,
+        report_namespace: bool | None = None,
     ) -> Execution:
         """Run code and wait for its end; what came of it, good or bad, is the `Execution`.
 
@@ -127,6 +128,7 @@ class RemoteSession:
             silent=silent,
             transaction_policy=transaction_policy,
             guard=guard,
+            report_namespace=report_namespace,
         ) as events:
             execution: Execution | None = None
             async for event in events:
@@ -148,6 +150,7 @@ class RemoteSession:
         silent: bool = False,
         transaction_policy: TransactionPolicy | None = None,
         guard: bool | None = None,
+        report_namespace: bool | None = None,
     ) -> AsyncGenerator[EventStream]:
         """Run code and follow its events: `Started` first, one `Result` or `Error` last.
 
@@ -156,6 +159,7 @@ class RemoteSession:
         """
         check_timeout("timeout_s", timeout_s)
         check_protection(transaction_policy, guard)
+        check_report(report_namespace)
         if not isinstance(code, str):
             raise TypeError(f"code is a str, not a {type(code).__name__}")
         id = f"{self._prefix}.{next(self._numbers)}"
@@ -168,6 +172,7 @@ class RemoteSession:
             "silent": bool(silent),
             "transaction_policy": transaction_policy,
             "guard": guard,
+            "report_namespace": report_namespace,
         }
         traceparent = current_traceparent()
         if traceparent is not None:

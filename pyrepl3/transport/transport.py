@@ -145,6 +145,8 @@ class Transport:
             "guard": request.guard,
             "transaction": message.transaction,
         }
+        if request.report_namespace:
+            fields["report_namespace"] = True
         if request.traceparent is not None:
             fields["traceparent"] = request.traceparent
         flight.sent = self._send(fields)

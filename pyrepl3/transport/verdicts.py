@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from pyrepl3.effects import report_from, uncovered_from
 from pyrepl3.errors import Code, SessionLost
 from pyrepl3.events import Error, Result, State, Usage
 from pyrepl3.transport.spawning import WorkerExit
@@ -70,6 +71,8 @@ def result_of(message: Mapping[str, Any]) -> Result:
         message["duration_s"],
         _usage(message["usage"]),
         message["state"],
+        report_from(message.get("namespace")),
+        uncovered_from(message.get("uncovered")),
     )
 
 
@@ -91,6 +94,8 @@ def error_of(message: Mapping[str, Any], code: Code | None, limit_s: float | Non
         execution_count=message["execution_count"],
         duration_s=message["duration_s"],
         exit_status=message["exit_status"],
+        namespace=report_from(message.get("namespace")),
+        uncovered=uncovered_from(message.get("uncovered")),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from .children import keep_order_with_children
 from .codec import decode_message
 from .display import install_display
+from .effects import Effects
 from .forks import disown_children
 from .interrupts import Interrupts, call_user
 from .limits import apply_limits
@@ -74,6 +75,7 @@ class Prepared:
             snapshots=self.snapshots,
             detach=self.detach,
             attach=self.attach,
+            effects=Effects(self.namespace, self.snapshots, self.interrupts),
         )
         self.ready: dict[str, Any] = {
             "type": "ready",

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from ..wire.frames import FrameTooLarge
 from .descriptors import close_each
+from .effects import Effects
 from .limits import apply_limits
 from .link import Link, LinkEnded
 from .loops import Loops
@@ -47,6 +48,7 @@ class Server:
         snapshots: Snapshots,
         detach: Callable[[], None],
         attach: Callable[[int, int, int | None], None],
+        effects: Effects,
     ) -> None:
         """``detach`` and ``attach``: how this process leaves its session, and begins another."""
         self._detach, self._attach = detach, attach
@@ -57,6 +59,7 @@ class Server:
         self._namespace = namespace
         self._output = output
         self._snapshots = snapshots
+        self._effects = effects
         self._transactions = Transactions(snapshots)
         self._handlers = {
             "execute": self._execute,
@@ -127,8 +130,10 @@ class Server:
                 return None
         except Refusal as refusal:
             return self._runner.refuse(request, refusal.code, str(refusal))
+        self._effects.begin(request)
         answer = self._runner.execute(request)
         self._transactions.judge(request, answer)
+        self._effects.tell(answer)
         return answer
 
     def _begin(self, request: Message) -> None:

@@ -123,6 +123,11 @@ class Snapshots:
         self._words[SURVIVOR] = pid
         return True
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is one to go back to from what runs now."""
+        return self._keeper is not None
+
     def release(self) -> None:
         """What was done since is to stay."""
         keeper, self._keeper = self._keeper, None

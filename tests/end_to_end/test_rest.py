@@ -157,6 +157,27 @@ async def test_an_execution_has_a_policy_and_a_guard_or_those_of_its_session(res
     assert (await rest.run(guarded, crash["code"]))["state"] == "rolled_back"
 
 
+async def test_an_execution_tells_of_names_and_of_what_is_not_undone(rest: Rest) -> None:
+    session = await rest.open()
+    dry = {"transaction_policy": "rollback_always", "report_namespace": True}
+    code = {"code": "x = 1; import os; os.mkdir('made')", **dry}
+    tried = (await rest.http.post(executions(session), json=code)).json()
+    plain = await rest.run(session, "x = 1")
+    wish = {"report_namespace": True}
+    telling = (await rest.http.post("/v1/sessions", json=wish)).json()["session"]
+    never = await rest.http.post(executions(session), json={"code": "1", "report_namespace": 1})
+
+    report = tried["namespace"]
+    assert [entry["name"] for entry in report["added"]] == ["x", "os"]
+    assert report["is_undone"] is True
+    (uncovered,) = tried["uncovered"]
+    assert uncovered["kind"] == "directory_made"
+    assert uncovered["detail"].endswith("/made")
+    assert not {"namespace", "uncovered"} & plain.keys()
+    assert (await rest.run(telling, "x = 1"))["namespace"]["added"][0]["type"] == "int"
+    problem(never, 400, "BAD_MESSAGE")
+
+
 async def test_an_interrupt_is_answered_with_what_came_of_it(rest: Rest) -> None:
     session = await rest.open()
     url = f"/v1/sessions/{session}/interrupt"

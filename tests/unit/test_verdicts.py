@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pyrepl3.effects import NameEntry, NamespaceReport, Uncovered
 from pyrepl3.errors import Code, SessionLost
 from pyrepl3.events import Error, Result, Usage
 from pyrepl3.transport import verdicts
@@ -98,6 +99,22 @@ def test_a_result_is_told_as_it_was_said() -> None:
     assert verdicts.result_of(message) == Result(
         "e", [1], True, "[1]", {"text/plain": "[1]"}, {}, 2, 0.5, Usage(0.25, 10)
     )
+
+
+def test_what_was_done_beside_the_value_is_told_as_it_was_said() -> None:
+    entry = {"name": "x", "type": "int", "size_bytes": 28}
+    lists = {"added": [entry], "changed": [], "removed": []}
+    message = said(
+        namespace={**lists, "omitted": 2, "is_undone": True},
+        uncovered=[{"kind": "file_written", "detail": "/x"}],
+    )
+
+    error = verdicts.error_of(message, None, None)
+
+    report = NamespaceReport((NameEntry("x", "int", 28),), omitted=2, is_undone=True)
+    assert error.namespace == report
+    assert error.uncovered == (Uncovered("file_written", "/x"),)
+    assert verdicts.error_of(said(), None, None).namespace is None
 
 
 @pytest.mark.parametrize("usage", [{}, {"cpu_s": "much", "max_rss_bytes": 1.5}, {"cpu_s": None}])

@@ -303,6 +303,9 @@ def test_a_report_is_what_a_comparison_by_hand_finds(one: Names, other: Names) -
     assert set(added) == other.keys() - one.keys()
     assert set(removed) == one.keys() - other.keys()
     both = one.keys() & other.keys()
-    assert {name for name in both if repr(one[name]) != repr(other[name])} - {
-        name for name in both if one[name] == other[name] and type(one[name]) is float
-    } <= set(changed) <= both
+    assert (
+        {name for name in both if repr(one[name]) != repr(other[name])}
+        - {name for name in both if one[name] == other[name] and type(one[name]) is float}
+        <= set(changed)
+        <= both
+    )

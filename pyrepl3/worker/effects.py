@@ -1,0 +1,41 @@
+"""What the end of an execution tells beside its value, where it is to.
+
+Owns which of the two reports an execution gets. Must not know how either is found out.
+"""
+
+from typing import Any
+
+from .interrupts import Interrupts
+from .namespace import Namespace
+from .reports import Before
+from .snapshots import Snapshots
+from .uncovered import Watch
+
+Message = dict[str, Any]
+
+
+class Effects:
+    """Those of one session's executions, one after the other."""
+
+    def __init__(self, namespace: Namespace, snapshots: Snapshots, interrupts: Interrupts) -> None:
+        self._namespace = namespace
+        self._snapshots = snapshots
+        self._watch = Watch(interrupts)
+        self._before: Before | None = None
+
+    def begin(self, request: Message) -> None:
+        """That execution is about to run; its snapshot is taken, if there is to be one."""
+        self._before = None
+        if request.get("report_namespace"):
+            self._before = Before(self._namespace.names)
+        if self._snapshots.is_open:
+            self._watch.begin()
+
+    def tell(self, answer: Message) -> None:
+        """It has ended by this message, which says already whether it is to be undone."""
+        if self._watch.is_watching:
+            answer["uncovered"] = self._watch.end()
+        before, self._before = self._before, None
+        if before is not None:
+            is_undone = answer["state"] == "rolled_back"
+            answer["namespace"] = before.report(self._namespace.names, is_undone=is_undone)
