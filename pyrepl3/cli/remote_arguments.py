@@ -98,6 +98,7 @@ class Exec(Remote):
     code: str | None
     policy: TransactionPolicy | None = None
     guard: bool = False
+    report: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -155,6 +156,7 @@ _FLAGS = {
     "-f": "follow",
     "--open": "opens",
     "--guard": "guard",
+    "--report": "report",
 }
 _NUMBERS = {"--since": "since"}
 _KINDS: dict[str, type[Any]] = {

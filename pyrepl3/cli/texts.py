@@ -34,6 +34,8 @@ At the prompt:
   Tab         completes from what the session holds now
   %begin      from here on all is one transaction; %rollback undoes it, %commit keeps it, and a
               crash goes back to its beginning
+  %report     shows from now on which names the code added (+), changed (~) and removed (-); once
+              more: it does not
   ?name       shows signature and docstring (name? does, too)
   Ctrl-C      clears the line; while code runs: interrupts it and keeps the variables.
               Once more, where it does not stop: ends its session in 3 seconds
@@ -124,6 +126,7 @@ Usage:
                                        rollback_always: show what it does, and undo it;
                                        commit_always; explicit (as the session's transaction ends)
     --guard                            if the process dies, go on with the variables from before
+    --report                           show which names it added (+), changed (~) and removed (-)
 
   pyrepl3 cp FILE SESSION:PATH         copy a file into the directory that it was started in
   pyrepl3 cp SESSION:PATH FILE         and out of it; - is the standard input, or output. A file is
@@ -216,6 +219,8 @@ MAY_GO_ON = "[left without a connection: what runs there may go on]\n"
 ROLLED_BACK = "[rolled back: the variables are as they were before]\n"
 BEGUN = "[a transaction is open: %commit keeps what runs from here on, %rollback undoes it]\n"
 COMMITTED = "[committed]\n"
+REPORTING = "[from now on it is told what code does to the names; %report ends that]\n"
+NOT_REPORTING = "[it is not told any more what code does to the names]\n"
 OVER_DEADLINE = "pyrepl3: it was interrupted at its deadline, which the session's limits set\n"
 NO_CONNECTION = "(no connection) "
 INTERRUPTED_LATER = """
