@@ -157,7 +157,7 @@ class Error:
     namespace: NamespaceReport | None = None
     """As of a `Result`; also None where its process died, as nobody is left to tell."""
     uncovered: tuple[Uncovered, ...] | None = None
-    """As of a `Result`."""
+    """As of a `Result`; where its process died, what Python's functions had done until then."""
 
 
 Event = Started | Output | Display | Gap | InputRequested | Result | Error

@@ -20,6 +20,8 @@ import attrs
 import trio
 
 CONTROL_PAGE_BYTES = 8192
+NOTES_OFFSET, NOTES_BYTES = 2048, 2048
+"""As in worker/last_notes.py."""
 STACK_OFFSET = 4096
 STACK_BYTES = CONTROL_PAGE_BYTES - STACK_OFFSET
 
@@ -151,6 +153,12 @@ class WorkerProcess:
             return ""
         data = os.pread(self._control_page, STACK_BYTES, STACK_OFFSET)
         return data.partition(b"\0")[0].decode("utf-8", "replace")
+
+    def read_notes(self) -> bytes:
+        """What it has noted of what it runs, as `wire.worker_reports.read_notes` reads it."""
+        if self._closed:
+            return b""
+        return os.pread(self._control_page, NOTES_BYTES, NOTES_OFFSET)
 
     def resume(self) -> bool:
         """SIGCONT for all of the process group, which someone has stopped."""

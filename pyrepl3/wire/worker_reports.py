@@ -1,14 +1,14 @@
 """What a worker may say of an execution beside its value: the two fields that may be left out.
 
-Owns their form. Pure: fields in, the first complaint out. Must not know messages.
+Owns their form, and that of what a dead one has left. Pure. Must not know messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
-from pyrepl3.effects import UncoveredKind
+from pyrepl3.effects import Uncovered, UncoveredKind
 
 _LISTS = ("added", "changed", "removed")
 _UNCOVERED_KINDS = frozenset(get_args(UncoveredKind))
@@ -22,6 +22,19 @@ def complaint(message: Mapping[str, Any]) -> str | None:
     if uncovered is not None and not _is_uncovered(uncovered):
         return "what is not covered, not as it has to be"
     return None
+
+
+def read_notes(notes: bytes) -> tuple[Uncovered, ...]:
+    """What a worker has left of itself on its control page: ``kind TAB detail NUL``, up to a NUL.
+
+    What is not as it has to be is left out: user code may have written there.
+    """
+    found = []
+    for entry in notes.partition(b"\0\0")[0].split(b"\0"):
+        kind, _, detail = entry.decode("utf-8", "replace").partition("\t")
+        if kind in _UNCOVERED_KINDS and detail:
+            found.append(Uncovered(cast("UncoveredKind", kind), detail))
+    return tuple(found)
 
 
 def _is_report(report: object) -> bool:

@@ -23,6 +23,10 @@ class Effects:
         self._watch = Watch(interrupts)
         self._before: Before | None = None
 
+    def attach(self, words: Any) -> None:
+        """This process is the session's. ``words``: the control page."""
+        self._watch.last_notes.attach(words)
+
     def begin(self, request: Message) -> None:
         """That execution is about to run; its snapshot is taken, if there is to be one."""
         self._before = None

@@ -23,6 +23,7 @@ from typing import Any
 
 from .descriptors import CONFIGURATION
 from .interrupts import Interrupts
+from .last_notes import LastNotes
 from .looks import read
 from .values import cut, encodable, true_name
 
@@ -31,6 +32,8 @@ MOST_ENTRIES = 50
 DETAIL_CHARACTERS = 300
 _SEEN_AT_MOST = 1000
 """Different entries of one execution that are told apart, so that a loop costs no memory."""
+
+_register_at_fork = os.register_at_fork
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NO_FILES = ("/dev/", "/proc/", "/sys/")
@@ -46,6 +49,8 @@ class Watch:
 
     def __init__(self, interrupts: Interrupts) -> None:
         self.is_watching = False
+        self.last_notes = LastNotes()
+        """For who comes after a crash."""
         self._interrupts = interrupts
         self._is_installed = False
         self._noted: dict[Entry, None] = {}
@@ -57,41 +62,54 @@ class Watch:
         if not self._is_installed:
             self._is_installed = True
             sys.addaudithook(_hook_of(self, self._interrupts))
+            _register_at_fork(after_in_child=self._leave)
         self._noted.clear()
         self._unnoted = 0
+        self.last_notes.clear()
         self._before = _Standing.now()
         self.is_watching = True
 
     def end(self) -> list[Message]:
         """It has run: what of that no snapshot undoes, each once."""
         self.is_watching = False
+        self.last_notes.clear()
         told = list(self._noted)
         before, now = self._before, _Standing.now()
         if before is not None and now is not None:
             written = {detail for kind, detail in told if kind == "file_written"}
-            told += now.files_since(before, _identities(written))
-            told += [each for each in now.others_since(before) if each not in self._noted]
+            seen = now.files_since(before, _identities(written)) + now.others_since(before)
+            told += [each for each in map(_shown, seen) if each not in self._noted]
         more = self._unnoted + len(told) - MOST_ENTRIES
         del told[MOST_ENTRIES:]
         if more > 0:
             told.append(("more", str(more)))
-        return [
-            {"kind": kind, "detail": encodable(cut(what, DETAIL_CHARACTERS))} for kind, what in told
-        ]
+        return [{"kind": kind, "detail": what} for kind, what in told]
+
+    def _leave(self) -> None:
+        """This is a child of the user's: what it does is no more told than what a program does."""
+        self.is_watching = False
 
     def note(self, event: str, arguments: tuple[Any, ...]) -> None:
         """That is about to be done."""
         try:
-            entry = _NOTES[event](*arguments)
+            noted = _NOTES[event](*arguments)
         except Exception:
             # Odd arguments, which the function that was called is to refuse; never the hook.
             return
+        entry = None if noted is None else _shown(noted)
         if entry is None or entry in self._noted:
             return
         if len(self._noted) < _SEEN_AT_MOST:
             self._noted[entry] = None
+            self.last_notes.add(*entry)
         else:
             self._unnoted += 1
+
+
+def _shown(entry: Entry) -> Entry:
+    """With a detail that can be told on every way."""
+    kind, detail = entry
+    return kind, encodable(cut(detail, DETAIL_CHARACTERS)).replace("\0", "@")
 
 
 def _hook_of(watch: Watch, interrupts: Interrupts) -> Callable[[str, tuple[Any, ...]], None]:
@@ -166,7 +184,7 @@ def _address(address: Any) -> str:
     text = fsdecode(address) if type(address) is bytes else address
     if type(text) is not str or not text:
         raise TypeError("no address")
-    return text.replace("\0", "@")
+    return text
 
 
 def _connected(_: Any, address: Any) -> Entry:
@@ -290,7 +308,7 @@ class _Standing:
         threads = sorted(self.threads - before.threads)
         return [
             *(("socket_connected", peer) for peer in map(_peer_of, sockets) if peer is not None),
-            *(("process_running", f"{_command_line(pid)} (pid {pid})") for pid in children),
+            *(("process_running", _described(pid)) for pid in children),
             *(("thread_running", _thread_name(thread)) for thread in threads),
         ]
 
@@ -343,9 +361,11 @@ def _children(threads: frozenset[int]) -> frozenset[int]:
     return frozenset(found)
 
 
-def _command_line(pid: int) -> str:
+def _described(pid: int) -> str:
     words = _contents(f"/proc/{pid}/cmdline").rstrip(b"\0").split(b"\0")
-    return " ".join(map(fsdecode, words))
+    # One that is just becoming a program has its name before its arguments.
+    command = " ".join(map(fsdecode, words)) or fsdecode(_contents(f"/proc/{pid}/comm").strip())
+    return f"pid {pid}: {command}"
 
 
 def _thread_name(thread: int) -> str:

@@ -226,12 +226,13 @@ async def test_connections_also_those_that_are_closed_again(session: pyrepl3.Ses
 async def test_child_processes_also_those_that_have_ended(session: pyrepl3.Session) -> None:
     told = await uncovered(session, "import subprocess; _ = subprocess.run(['true', 'a'])")
     left = await uncovered(session, "p = subprocess.Popen(['sleep', '60'])")
+    pid = (await session.run("p.pid")).value
     shell = await uncovered(session, "import os; _ = os.system('exit 0')")
 
     assert told == [("process_started", "true a")]
     assert left[0] == ("process_started", "sleep 60")
     assert left[1][0] == "process_running"
-    assert left[1][1].startswith("sleep 60 (pid ")
+    assert left[1][1].startswith(f"pid {pid}: ")
     assert shell == [("process_started", "exit 0")]
 
 
@@ -281,6 +282,55 @@ async def test_an_endless_loop_of_what_is_noted_is_interrupted(session: pyrepl3.
 
         assert ended.error is not None
         assert (ended.error.code, ended.error.state) == ("EXECUTION_TIMEOUT", "kept")
+
+
+CRASHES = [
+    EXIT,
+    "import ctypes; ctypes.string_at(0)",
+    "import os; os.kill(os.getpid(), 9)",
+    "import os; os.write(3, b'garbage')\nwhile True: pass",
+]
+
+
+@pytest.mark.parametrize("crash", CRASHES)
+async def test_of_a_crash_it_is_known_what_python_did_until_then(
+    session: pyrepl3.Session, tmp_path: Path, crash: str
+) -> None:
+    died = await session.run(f"open('a', 'w').close()\n{crash}", guard=True)
+    again = await session.run(EXIT, guard=True)
+    lost = await session.run(f"open('b', 'w').close()\n{EXIT}")
+
+    assert died.error is not None
+    assert died.state == again.state == "rolled_back"
+    assert died.uncovered == (Uncovered("file_written", f"{tmp_path}/a"),)
+    assert again.uncovered == ()
+    assert (lost.state, lost.uncovered) == ("lost", None)
+
+
+async def test_of_a_crash_what_there_was_no_room_for_is_counted(session: pyrepl3.Session) -> None:
+    code = f"for n in range(500): open(f'{'f' * 50}{{n}}', 'w').close()\n{EXIT}"
+
+    died = await session.run(code, guard=True)
+
+    assert died.uncovered is not None
+    told = len(died.uncovered) - 1
+    assert told > 10
+    assert died.uncovered[-1] == Uncovered("more", str(500 - told))
+
+
+async def test_a_forked_child_notes_nothing(session: pyrepl3.Session, tmp_path: Path) -> None:
+    code = (
+        "import os\n"
+        "if not (pid := os.fork()):\n"
+        "    open('of_child', 'w').close(); os._exit(0)\n"
+        "os.waitpid(pid, 0)[1]"
+    )
+    told = await uncovered(session, code)
+    died = await session.run(f"{code}\n{EXIT}", guard=True)
+
+    assert (tmp_path / "of_child").exists()
+    assert told == [("process_started", "a fork of this one")]
+    assert died.uncovered == (Uncovered("process_started", "a fork of this one"),)
 
 
 async def test_arguments_that_are_none_are_refused_by_who_is_called(

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 PURE = [
+    "pyrepl3/cli/effects.py",
     "pyrepl3/cli/endings.py",
     "pyrepl3/cli/named_sessions.py",
     "pyrepl3/cli/remote_arguments.py",

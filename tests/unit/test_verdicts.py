@@ -117,6 +117,21 @@ def test_what_was_done_beside_the_value_is_told_as_it_was_said() -> None:
     assert verdicts.error_of(said(), None, None).namespace is None
 
 
+def test_of_a_death_that_is_rolled_back_it_is_told_what_was_noted_before() -> None:
+    of = verdicts.cause_of(
+        WorkerExit(3, None),
+        violation=None,
+        killed_for_ladder=False,
+        stack="",
+        notes=b"file_written\t/x\0",
+    )
+
+    undone = verdicts.death_of("e", of, None, None, "", state="rolled_back")
+
+    assert undone.uncovered == (Uncovered("file_written", "/x"),)
+    assert verdicts.death_of("e", of, None, None, "").uncovered is None
+
+
 @pytest.mark.parametrize("usage", [{}, {"cpu_s": "much", "max_rss_bytes": 1.5}, {"cpu_s": None}])
 def test_usage_that_makes_no_sense_is_none(usage: dict[str, Any]) -> None:
     message = {"value": None, "has_value": False, "repr": "", "data": {}, "metadata": {}}
