@@ -7,7 +7,7 @@ from typing import Any
 
 from .interrupts import Interrupts
 from .namespace import Namespace
-from .reports import Before
+from .reports import Look, report_of
 from .snapshots import Snapshots
 from .uncovered import Watch
 
@@ -21,7 +21,11 @@ class Effects:
         self._namespace = namespace
         self._snapshots = snapshots
         self._watch = Watch(interrupts)
-        self._before: Before | None = None
+        self._look: Look | None = None
+        """At the names, when the last execution had ended that told of them. It is the first look
+        of the next, if that does, too: half of what it costs. What a thread or a task did to them
+        in between is told then."""
+        self._reports = False
 
     def attach(self, words: Any) -> None:
         """This process is the session's. ``words``: the control page."""
@@ -29,9 +33,11 @@ class Effects:
 
     def begin(self, request: Message) -> None:
         """That execution is about to run; its snapshot is taken, if there is to be one."""
-        self._before = None
-        if request.get("report_namespace"):
-            self._before = Before(self._namespace.names)
+        self._reports = bool(request.get("report_namespace"))
+        if not self._reports:
+            self._look = None
+        elif self._look is None:
+            self._look = Look(self._namespace.names)
         if self._snapshots.is_open:
             self._watch.begin()
 
@@ -39,7 +45,8 @@ class Effects:
         """It has ended by this message, which says already whether it is to be undone."""
         if self._watch.is_watching:
             answer["uncovered"] = self._watch.end()
-        before, self._before = self._before, None
-        if before is not None:
+        before = self._look
+        if self._reports and before is not None:
+            self._look = Look(self._namespace.names)
             is_undone = answer["state"] == "rolled_back"
-            answer["namespace"] = before.report(self._namespace.names, is_undone=is_undone)
+            answer["namespace"] = report_of(before, self._look, is_undone=is_undone)

@@ -9,7 +9,7 @@ object is looked at, nor messages beyond the one field.
 from _weakref import ref
 from typing import Any
 
-from .looks import Eyes, Kind, is_short, same_atom
+from .looks import Eyes, is_short, same_atom
 from .values import cut, encodable
 
 MOST_NAMES = 100
@@ -20,7 +20,11 @@ _identity = object.__hash__
 
 Report = dict[str, Any]
 Names = dict[str, Any]
-_Mark = tuple[Any, ...]
+_Mark = tuple[Any, str, int | None, Any]
+"""Which object it is, by a weak reference or, where it can have none, by its address; its type's
+name, its size, and what is inside. Of an atom the atom itself, and nothing else."""
+_HELD = ""
+"""Instead of a type's name, in the mark of an atom."""
 
 
 def is_told(name: object) -> bool:
@@ -28,45 +32,41 @@ def is_told(name: object) -> bool:
     return type(name) is str and name[:1] != "_"
 
 
-class Before:
-    """The names as they are when an execution begins; ``report`` tells what became of them."""
+class Look:
+    """The names at one moment."""
+
+    __slots__ = ("marks",)
 
     def __init__(self, names: Names) -> None:
         eyes = Eyes()
-        self._held: Names = {}
-        self._marks: dict[str, _Mark] = {}
+        self.marks: dict[str, _Mark] = {}
         # A copy: a finalizer, or another thread, may change them meanwhile.
         for name, value in names.copy().items():
             if is_told(name):
                 kind = eyes.kind_of(value)
                 if kind.is_atom and (kind.is_number or is_short(value, kind)):
-                    self._held[name] = value
+                    self.marks[name] = (value, _HELD, None, None)
                 else:
-                    self._marks[name] = _mark(value, kind, eyes)
+                    who = ref(value) if kind.is_weak else _identity(value)
+                    size, inside = eyes.size_of(value, kind), eyes.inside_of(value, kind)
+                    self.marks[name] = (who, kind.name, size, inside)
 
-    def report(self, names: Names, *, is_undone: bool) -> Report:
-        """What differs now. ``is_undone``: and is as it was before in a moment."""
-        eyes = Eyes()
-        lists = _Lists()
-        now = names.copy()
-        held, marks = self._held, self._marks
-        for name, value in now.items():
-            if name in held:
-                if value is held[name] or same_atom(held[name], value):
-                    continue
-                lists.add("changed", name, value, eyes, is_modified=False)
-            elif name in marks:
-                difference = _difference(marks[name], value, eyes)
-                if difference is not None:
-                    lists.add("changed", name, value, eyes, is_modified=difference)
-            elif is_told(name):
-                lists.add("added", name, value, eyes, is_modified=False)
-        for name in [each for each in held if each not in now]:
-            lists.add("removed", name, held[name], eyes, is_modified=False)
-        for name in [each for each in marks if each not in now]:
-            _, kind, size, _ = marks[name]
-            lists.add_entry("removed", name, kind.name, size, is_modified=False)
-        return {**lists.lists, "omitted": lists.omitted, "is_undone": is_undone}
+
+def report_of(before: Look, after: Look, *, is_undone: bool) -> Report:
+    """What differs. ``is_undone``: and will be as it was before in a moment."""
+    lists = _Lists()
+    earlier, now = before.marks, after.marks
+    for name, mark in now.items():
+        if name in earlier:
+            difference = _difference(earlier[name], mark)
+            if difference is not None:
+                lists.add("changed", name, mark, is_modified=difference)
+        else:
+            lists.add("added", name, mark)
+    for name, mark in earlier.items():
+        if name not in now:
+            lists.add("removed", name, mark)
+    return {**lists.lists, "omitted": lists.omitted, "is_undone": is_undone}
 
 
 class _Lists:
@@ -76,24 +76,20 @@ class _Lists:
         self.lists: dict[str, list[Report]] = {"added": [], "changed": [], "removed": []}
         self.omitted = 0
 
-    def add(self, list_name: str, name: str, value: Any, eyes: Eyes, *, is_modified: bool) -> None:
-        kind = eyes.kind_of(value)
-        # Told of a hundred at most: not asked for those that are only counted.
-        size = None
-        if len(self.lists[list_name]) < MOST_NAMES:
-            size = eyes.size_of(value, kind)
-        self.add_entry(list_name, name, kind.name, size, is_modified=is_modified)
-
-    def add_entry(
-        self, list_name: str, name: str, kind: str, size: int | None, *, is_modified: bool
-    ) -> None:
+    def add(self, list_name: str, name: str, mark: _Mark, *, is_modified: bool = False) -> None:
+        """One more, which holds what is marked."""
         entries = self.lists[list_name]
         if len(entries) >= MOST_NAMES:
             self.omitted += 1
             return
+        value, type_name, size, _ = mark
+        if type_name is _HELD:
+            eyes = Eyes()
+            kind = eyes.kind_of(value)
+            type_name, size = kind.name, eyes.size_of(value, kind)
         entry: Report = {
             "name": encodable(cut(name, NAME_CHARACTERS)),
-            "type": kind,
+            "type": type_name,
             "size_bytes": size,
         }
         if list_name == "changed":
@@ -101,19 +97,17 @@ class _Lists:
         entries.append(entry)
 
 
-def _mark(value: Any, kind: Kind, eyes: Eyes) -> _Mark:
-    who = ref(value) if kind.is_weak else _identity(value)
-    return who, kind, eyes.size_of(value, kind), eyes.inside_of(value, kind)
-
-
-def _difference(mark: _Mark, value: Any, eyes: Eyes) -> bool | None:
+def _difference(before: _Mark, after: _Mark) -> bool | None:
     """None: none is seen. False: it is another object. True: it is the same, modified."""
-    who, kind_before, size_before, inside_before = mark
-    same = who() is value if kind_before.is_weak else who == _identity(value)
-    if not same:
+    who, type_name, size, inside = before
+    if type_name is _HELD and after[1] is _HELD:
+        return None if same_atom(who, after[0]) else False
+    # Not by == : weak references compare what they refer to, by code of the user's. An object has
+    # one and the same for as long as we hold it.
+    is_same = who is after[0] or (type(who) is type(after[0]) is int and who == after[0])
+    if not is_same or _HELD in (type_name, after[1]):
         return False
-    kind = eyes.kind_of(value)
-    if kind.name != kind_before.name or eyes.size_of(value, kind) != size_before:
+    if type_name != after[1] or size != after[2]:
         return True
-    inside = eyes.inside_of(value, kind)
-    return True if None not in (inside, inside_before) and inside != inside_before else None
+    was_seen = inside is not None and after[3] is not None
+    return True if was_seen and inside != after[3] else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 import pyrepl3
 from pyrepl3 import NameEntry, Uncovered
@@ -128,6 +129,46 @@ async def test_code_that_breaks_its_builtins_is_reported_all_the_same(
     assert broken.namespace is not None
     assert "x" in names(broken.namespace.added)
     assert broken.uncovered == ()
+
+
+async def test_what_nobody_asked_of_is_not_told_with_the_next(session: pyrepl3.Session) -> None:
+    await session.run("x = 1", report_namespace=True)
+    unasked = await session.run("y = 1")
+    after = await session.run("z = 1", report_namespace=True)
+
+    assert unasked.namespace is None
+    assert after.namespace is not None
+    assert names(after.namespace.added) == ["z"]
+
+
+async def test_what_a_task_did_in_between_is_told_with_the_next(session: pyrepl3.Session) -> None:
+    await session.run(
+        "import asyncio\nlate = 1\n"
+        "async def later():\n    global late\n    await asyncio.sleep(0.1)\n    late = 2"
+    )
+    begun = "await asyncio.sleep(0); task = asyncio.ensure_future(later())"
+    told = await session.run(begun, report_namespace=True)
+    await trio.sleep(0.5)  # to ask whether it is done would be an execution, too
+    after = await session.run("pass", report_namespace=True)
+
+    assert told.namespace is not None
+    assert not told.namespace.changed
+    assert after.namespace is not None
+    assert names(after.namespace.changed) == ["late"]
+
+
+async def test_after_a_roll_back_names_are_compared_with_what_is_back(
+    session: pyrepl3.Session,
+) -> None:
+    await session.run("x = [1]; y = 1", report_namespace=True)
+    await session.run("x = [2]; y = 2; z = 2", report_namespace=True, **DRY)
+    nothing = await session.run("pass", report_namespace=True)
+    await session.run(f"x = [3]; {EXIT}", report_namespace=True, guard=True)
+    again = await session.run("y = 3", report_namespace=True)
+
+    assert nothing.namespace == pyrepl3.NamespaceReport()
+    assert again.namespace is not None
+    assert names(again.namespace.changed) == ["y"]
 
 
 # --- what no roll back undoes -------------------------------------------------------------------

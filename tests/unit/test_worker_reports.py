@@ -17,16 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrepl3.worker.looks import LOOKED_INTO, SHORT
-from pyrepl3.worker.reports import MOST_NAMES, Before
+from pyrepl3.worker.reports import MOST_NAMES, Look, report_of
 
 Names = dict[str, Any]
 
 
 def change(names: Names, code: str) -> dict[str, Any]:
     """The report of that code, run over those names."""
-    before = Before(names)
+    before = Look(names)
     exec(code, {"__builtins__": __builtins__, "gc": gc}, names)
-    return before.report(names, is_undone=False)
+    return report_of(before, Look(names), is_undone=False)
 
 
 def told(report: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
@@ -59,11 +59,11 @@ def test_names_that_nobody_gave_are_left_out() -> None:
 
 def test_keys_that_are_no_names_are_passed_over() -> None:
     names: Any = {}
-    before = Before(names)
+    before = Look(names)
     names[5] = 1
     names["ok"] = 1
 
-    assert told(before.report(names, is_undone=False)) == (["ok"], [], [])
+    assert told(report_of(before, Look(names), is_undone=False)) == (["ok"], [], [])
 
 
 class Plain:
@@ -187,11 +187,11 @@ def test_another_object_at_the_same_address_is_another_one(make: str) -> None:
 def test_what_the_code_lets_go_of_is_freed_at_once(make: Callable[[], Any]) -> None:
     names = {"x": make()}
     gone = weakref.ref(names["x"])
-    before = Before(names)
+    before = Look(names)
     del names["x"]
 
     assert gone() is None
-    report = before.report(names, is_undone=False)
+    report = report_of(before, Look(names), is_undone=False)
     assert told(report) == ([], [], ["x"])
     assert report["removed"][0]["size_bytes"] > 0
 
@@ -229,11 +229,11 @@ LIARS: list[Callable[[], object]] = [
 @pytest.mark.parametrize("make", LIARS)
 def test_no_code_of_the_users_is_run(make: Callable[[], object]) -> None:
     names = {"x": make(), "y": make(), "z": make()}
-    before = Before(names)
+    before = Look(names)
     names["x"], names["a"] = make(), make()
     del names["y"]
 
-    report = before.report(names, is_undone=False)
+    report = report_of(before, Look(names), is_undone=False)
 
     assert told(report) == (["a"], ["x"], ["y"])
 
@@ -249,9 +249,11 @@ def test_a_size_that_only_python_code_could_tell_is_not_told() -> None:
 def test_an_array_and_a_frame_are_as_large_as_their_data() -> None:
     names = {"array": numpy.zeros(1000), "view": numpy.zeros(1000)[::2]}
     names["frame"] = pandas.DataFrame({"a": numpy.zeros(100), "b": numpy.zeros(100)})
-    before = Before({})
+    before = Look({})
 
-    sizes = [entry["size_bytes"] for entry in before.report(names, is_undone=False)["added"]]
+    sizes = [
+        entry["size_bytes"] for entry in report_of(before, Look(names), is_undone=False)["added"]
+    ]
 
     assert sizes == [8000, 4000, 1600]
 
@@ -260,24 +262,24 @@ def test_there_are_bounds_on_names_and_on_their_length() -> None:
     names: Names = {f"n{number}": number for number in range(MOST_NAMES + 5)}
     names["x" * 500] = 1
 
-    report = Before({}).report(names, is_undone=True)
+    report = report_of(Look({}), Look(names), is_undone=True)
 
     assert (len(report["added"]), report["omitted"]) == (MOST_NAMES, 6)
     assert report["is_undone"] is True
-    long = Before({}).report({"x" * 500 + "\ud800": 1}, is_undone=False)["added"][0]["name"]
+    long = report_of(Look({}), Look({"x" * 500 + "\ud800": 1}), is_undone=False)["added"][0]["name"]
     assert long.startswith("xxx")
     assert len(long.encode("utf-8")) < 300
 
 
 def test_beyond_so_many_elements_objects_are_known_by_their_size_and_never_wrongly_told() -> None:
     names: Names = {f"n{number}": [number] * LOOKED_INTO for number in range(200)}
-    before = Before(names)
+    before = Look(names)
     # The first ones take more of the looks than before: the last are not looked into any more.
     names["n0"].append(1)
     names["n199"][0] = "unseen"
     names["n198"].append(1)
 
-    assert told(before.report(names, is_undone=False))[1] == ["n0", "n198"]
+    assert told(report_of(before, Look(names), is_undone=False))[1] == ["n0", "n198"]
 
 
 VALUES = (
@@ -294,11 +296,11 @@ NAMES = st.dictionaries(st.sampled_from("abcdef"), VALUES)
 @given(NAMES, NAMES)
 def test_a_report_is_what_a_comparison_by_hand_finds(one: Names, other: Names) -> None:
     names = dict(one)
-    before = Before(names)
+    before = Look(names)
     names.clear()
     names.update(other)
 
-    added, changed, removed = told(before.report(names, is_undone=False))
+    added, changed, removed = told(report_of(before, Look(names), is_undone=False))
 
     assert set(added) == other.keys() - one.keys()
     assert set(removed) == one.keys() - other.keys()
