@@ -211,6 +211,21 @@ async def test_files_that_are_written_removed_and_renamed(
     assert (tmp_path / "a").stat().st_size == 5
 
 
+async def test_what_is_named_from_another_directory(
+    session: pyrepl3.Session, tmp_path: Path
+) -> None:
+    (tmp_path / "d" / "inner").mkdir(parents=True)
+    (tmp_path / "d" / "inner" / "f").touch()
+
+    told = await uncovered(session, "import shutil; shutil.rmtree('d')")
+
+    assert told == [
+        ("file_removed", f"{tmp_path}/d/inner/f"),
+        ("directory_removed", f"{tmp_path}/d/inner"),
+        ("directory_removed", f"{tmp_path}/d"),
+    ]
+
+
 async def test_a_file_that_was_open_before_and_has_grown(
     session: pyrepl3.Session, tmp_path: Path
 ) -> None:
