@@ -228,10 +228,11 @@ def _sample(value: Any) -> tuple[Inside, int]:
 
 def _is_frame(kind: type) -> bool:
     # By its name: who takes that for a class of their own has it read in the same harmless way.
-    return any(
-        true_name(each) == "NDFrame" and _dict_of(each).get("__module__") == "pandas.core.generic"
-        for each in _mro_of(kind)
-    )
+    for each in _mro_of(kind):
+        if true_name(each) == "NDFrame":
+            module = _dict_of(each).get("__module__")
+            return type(module) is str and module == "pandas.core.generic"
+    return False
 
 
 def _blocks_of(frame: Any) -> list[Any]:

@@ -222,6 +222,8 @@ LIARS: list[Callable[[], object]] = [
     lambda: type("Number", (int,), {"__eq__": hang, "__hash__": hang})(5),
     lambda: type("Map", (dict,), {"__len__": hang, "items": hang, "__iter__": hang})(a=1),
     lambda: type("Array", (numpy.ndarray,), {"nbytes": property(hang)})(3),
+    lambda: type("NDFrame", (), {"__module__": type("Liar", (), {"__eq__": hang})()})(),
+    lambda: type("NDFrame", (), {"__module__": "pandas.core.generic", "_mgr": property(hang)})(),
     lambda: type("Module", (ModuleType,), {"__getattribute__": hang})("m"),
 ]
 
