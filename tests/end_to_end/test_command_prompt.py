@@ -117,8 +117,10 @@ def test_a_transaction_is_begun_and_ended_at_the_prompt(terminal: Terminal) -> N
     assert "[committed]" in terminal.enter("%commit")
 
 
-def test_a_roll_back_at_the_prompt_says_what_it_does_not_undo(terminal: Terminal) -> None:
-    terminal.enter("import os")
+def test_a_roll_back_at_the_prompt_says_what_it_does_not_undo(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    terminal.enter(f"import os; os.chdir({str(tmp_path)!r})")
     terminal.enter("%begin")
     terminal.enter("os.mkdir('made')")
     assert "not undone" not in terminal.enter("1 + 1")

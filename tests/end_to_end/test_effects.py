@@ -315,6 +315,28 @@ async def test_executions_of_a_transaction_tell_it_each(
     assert after.uncovered is None
 
 
+async def test_a_branch_of_a_session_tells_its_own(
+    supervisor: pyrepl3.Supervisor, tmp_path: Path
+) -> None:
+    async with supervisor.session(cwd=tmp_path, report_namespace=True, guard=True) as session:
+        await session.run("x = [1]")
+        (branch,) = await session.fork(1)
+        told = await branch.run("x.append(2); open('a', 'w').close()")
+        died = await branch.run(f"open('b', 'w').close(); {EXIT}")
+        other = await session.run("y = 1")
+
+    assert told.namespace is not None
+    assert names(told.namespace.changed) == ["x"]
+    assert told.uncovered == (Uncovered("file_written", f"{tmp_path}/a"),)
+    assert (died.state, died.uncovered) == (
+        "rolled_back",
+        (Uncovered("file_written", f"{tmp_path}/b"),),
+    )
+    assert other.namespace is not None
+    assert (names(other.namespace.added), names(other.namespace.changed)) == (["y"], [])
+    assert other.uncovered == ()
+
+
 async def test_there_is_a_bound_and_the_rest_is_counted(session: pyrepl3.Session) -> None:
     told = await uncovered(session, "for n in range(60): open(f'f{n}', 'w').close()")
 
