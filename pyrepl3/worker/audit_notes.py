@@ -31,6 +31,8 @@ def _path(named: Any, directory: int = _HERE) -> str:
     name = _text(named)
     if name[:1] == "/":
         return normpath(name)
+    if type(directory) is not int:
+        raise TypeError("no descriptor")
     base = getcwd() if directory == _HERE else readlink(f"/proc/self/fd/{directory}")
     return normpath(f"{base}/{name}")
 
@@ -55,7 +57,10 @@ def file_entry(kind: str, path: str) -> Entry | None:
 
 def _opened(path: Any, mode: Any, flags: Any) -> Entry | None:
     # io.open says both; os.open has no mode.
-    writes = flags & _WRITING if type(flags) is int else any(each in mode for each in "wax+")
+    if type(flags) is int:
+        writes = bool(flags & _WRITING)
+    else:
+        writes = type(mode) is str and any(each in mode for each in "wax+")
     return file_entry("file_written", _path(path)) if writes else None
 
 
@@ -78,7 +83,7 @@ def _linked(_: Any, target: Any, *directories: int) -> Entry | None:
 
 
 def _database(name: Any) -> Entry | None:
-    if name in (":memory:", "", b":memory:", b""):
+    if _text(name) in (":memory:", ""):
         return None
     return "database_opened", _path(name)
 
@@ -123,9 +128,11 @@ def _forked(*_: Any) -> Entry:
 
 
 def _signalled(pid: Any, number: Any) -> Entry | None:
+    if type(pid) is not int or type(number) is not int:
+        raise TypeError("no signal")
     if number == 0 or pid in (0, getpid()):
         return None
-    return "signal_sent", f"{int(number)} to {int(pid)}"
+    return "signal_sent", f"{number} to {pid}"
 
 
 NOTES: dict[str, Callable[..., Entry | None]] = {
