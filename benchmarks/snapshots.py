@@ -1,4 +1,4 @@
-"""Rows of snapshots: a guarded execution, going back after an exception, and after a crash.
+"""Rows of snapshots: a guarded execution, going back after an exception or a crash, branches.
 
 Owns what the session holds: 80 MB in one array. The floor is a bare process of that size that
 forks a copy and ends it.
@@ -10,6 +10,8 @@ import os
 import time
 from contextlib import AsyncExitStack
 from typing import Any
+
+import trio
 
 from benchmarks.bench import (
     MILLISECONDS,
@@ -24,6 +26,7 @@ from benchmarks.bench import (
 )
 from benchmarks.metrics import Spec, Target
 from benchmarks.subjects import make_config, one_session
+from pyrepl3 import Session
 
 HELD_BYTES = 80 * 10**6
 HOLD = f"held = bytearray({HELD_BYTES})\nfor i in range(0, len(held), 4096): held[i] = 1"
@@ -46,6 +49,13 @@ TAKEN_OVER = Spec(
     "ms",
     "execute of a segmentation fault in a session of 80 MB until it is told and undone",
     Target(p50=5),
+)
+BRANCHES = 8
+FORKED = Spec(
+    "forked_8",
+    "ms",
+    f"fork({BRANCHES}) of a session of 80 MB until all have answered (the floor: {BRANCHES} forks)",
+    Target(p50=40),
 )
 SEGFAULT = "ctypes.string_at(0)"
 SETTLED_S = 0.02
@@ -97,4 +107,43 @@ def _fork_once() -> float:
     return (time.perf_counter() - started) * MILLISECONDS
 
 
-EXPERIMENTS = (Experiment(specs=(COMMITTED, ROLLED_BACK, TAKEN_OVER), measure=measure),)
+async def measure_branches(bench: Bench) -> Measured:
+    """All of them answer `1+1`, and are given back."""
+    if not bench.subject:
+        return {}
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(one_session(make_config()))
+        (await session.run(HOLD)).raise_for_error()
+
+        async def forked() -> float:
+            time.sleep(SETTLED_S)  # noqa: ASYNC251  # nothing else runs
+            started = time.perf_counter()
+            branches = await session.fork(BRANCHES)
+            async with trio.open_nursery() as nursery:
+                for branch in branches:
+                    nursery.start_soon(answer, branch)
+            elapsed = time.perf_counter() - started
+            for branch in branches:
+                await branch.close()
+            return elapsed * MILLISECONDS
+
+        async def answer(branch: Session) -> None:
+            ended = await branch.run("1 + len(held)")
+            expect(ended.value == HELD_BYTES + 1, f"a branch answered {ended.value!r}")
+
+        held = bytearray(b"\1") * HELD_BYTES
+        floor = Turn("floor", blocking(_fork_all), 2)
+        contenders = [Turn("subject", forked, 2), floor]
+        samples = await interleave(contenders, rounds=bench.repeat(12, 4), warm_up=WARM_UP)
+        expect(len(held) == HELD_BYTES, "it does not hold that much")
+        return {FORKED.name: as_samples(samples, warm_up=WARM_UP)}
+
+
+def _fork_all() -> float:
+    return sum(_fork_once() for _ in range(BRANCHES))
+
+
+EXPERIMENTS = (
+    Experiment(specs=(COMMITTED, ROLLED_BACK, TAKEN_OVER), measure=measure),
+    Experiment(specs=(FORKED,), measure=measure_branches),
+)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from pyrepl3.config import PoolConfig as PoolConfig
     from pyrepl3.config import Template as Template
     from pyrepl3.config import Timeouts as Timeouts
+    from pyrepl3.effects import NameEntry as NameEntry
+    from pyrepl3.effects import NamespaceReport as NamespaceReport
+    from pyrepl3.effects import Uncovered as Uncovered
     from pyrepl3.errors import AlreadyAnswered as AlreadyAnswered
     from pyrepl3.errors import BadMessage as BadMessage
     from pyrepl3.errors import Code as Code
@@ -120,6 +123,8 @@ _HOME_OF = {
     "Logs": "pyrepl3.client.execution",
     "MessageTooLarge": "pyrepl3.errors",
     "MisdirectedHost": "pyrepl3.errors",
+    "NameEntry": "pyrepl3.effects",
+    "NamespaceReport": "pyrepl3.effects",
     "NoTransaction": "pyrepl3.errors",
     "NotFound": "pyrepl3.errors",
     "Output": "pyrepl3.events",
@@ -152,6 +157,7 @@ _HOME_OF = {
     "Timeouts": "pyrepl3.config",
     "TransactionActive": "pyrepl3.errors",
     "Unauthorized": "pyrepl3.errors",
+    "Uncovered": "pyrepl3.effects",
     "UnknownType": "pyrepl3.errors",
     "UnsupportedVersion": "pyrepl3.errors",
     "Usage": "pyrepl3.events",

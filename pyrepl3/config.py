@@ -152,6 +152,8 @@ class Template:
     """Of executions that name none."""
     guard: bool = attrs.field(default=False, validator=truth)
     """Whether a session outlives the crash of an execution that does not say."""
+    report_namespace: bool = attrs.field(default=False, validator=truth)
+    """Whether executions that do not say tell what they did to the session's names."""
 
 
 @attrs.frozen(kw_only=True)
@@ -270,6 +272,14 @@ def check_protection(policy: object, guard: object) -> None:
         )
     if guard is not None and not isinstance(guard, bool):
         raise invalid("guard", guard, "it must be True or False", "Give one of these")
+
+
+def check_report(report_namespace: object) -> None:
+    """A caller's wish for it; None is the default. Raises ConfigInvalid."""
+    if report_namespace is not None and not isinstance(report_namespace, bool):
+        raise invalid(
+            "report_namespace", report_namespace, "it must be True or False", "Give one of these"
+        )
 
 
 def check_timeout(name: str, timeout_s: float | None) -> None:

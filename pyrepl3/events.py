@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import attrs
 
+from pyrepl3.effects import NamespaceReport, Uncovered
 from pyrepl3.errors import AlreadyAnswered, CodeTooLarge
 
 Stream = Literal["stdout", "stderr"]
@@ -164,6 +165,10 @@ class Result:
     usage: Usage
     state: State = "kept"
     """``rolled_back``: it was asked for with `rollback_always`, and is undone."""
+    namespace: NamespaceReport | None = None
+    """What it did to the session's names; None: it was not asked for."""
+    uncovered: tuple[Uncovered, ...] | None = None
+    """What it did that no roll back undoes, as far as that is seen; None: no snapshot was open."""
 
 
 @attrs.frozen
@@ -185,6 +190,10 @@ class Error:
     duration_s: float | None = None
     exit_status: int | None = None
     details: Mapping[str, Any] = attrs.field(factory=dict)
+    namespace: NamespaceReport | None = None
+    """As of a `Result`; also None where its process died, as nobody is left to tell."""
+    uncovered: tuple[Uncovered, ...] | None = None
+    """As of a `Result`; where its process died, what Python's functions had done until then."""
 
 
 Event = Started | Output | Display | Gap | InputRequested | HistoryTrimmed | Result | Error

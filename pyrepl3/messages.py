@@ -108,6 +108,8 @@ class Execute:
     transaction_policy: TransactionPolicy = "commit_always"
     guard: bool = False
     """Whether its session outlives it in any case: a crash is rolled back."""
+    report_namespace: bool = False
+    """Whether its end tells what it did to the session's names."""
     traceparent: str | None = None
     """The trace that it belongs to, as W3C Trace Context has it."""
 

@@ -45,6 +45,7 @@ from pyrepl3.config import (
     Limits,
     TransactionPolicy,
     check_protection,
+    check_report,
     check_timeout,
 )
 from pyrepl3.extras import extra_needed
@@ -244,13 +245,14 @@ class Supervisor:
         acquire_timeout_s: float | None = None,
         transaction_policy: TransactionPolicy | None = None,
         guard: bool | None = None,
+        report_namespace: bool | None = None,
     ) -> AsyncGenerator[Session]:
         """Lease a session for the length of the block; used, it is discarded afterwards.
 
         ``from_snapshot``: one that `Session.snapshot` has kept, in place of a template. ``cwd``,
         ``env`` and ``limits`` are this session's own, within its template's.
-        ``transaction_policy`` and ``guard`` are its executions', where they name none: see
-        `Session.run`; None: its template's. Raises PoolExhausted, PoolDegraded,
+        ``transaction_policy``, ``guard`` and ``report_namespace`` are its executions', where they
+        name none: see `Session.run`; None: its template's. Raises PoolExhausted, PoolDegraded,
         WorkerSpawnFailed, SnapshotNotFound, ShuttingDown or ConfigInvalid.
         """
         tenancy = await self.open_session(
@@ -262,6 +264,7 @@ class Supervisor:
             acquire_timeout_s=acquire_timeout_s,
             transaction_policy=transaction_policy,
             guard=guard,
+            report_namespace=report_namespace,
         )
         try:
             yield tenancy.session
@@ -279,12 +282,14 @@ class Supervisor:
         acquire_timeout_s: float | None = None,
         transaction_policy: TransactionPolicy | None = None,
         guard: bool | None = None,
+        report_namespace: bool | None = None,
     ) -> Tenancy:
         """As `session`, for who has no block for it: to be closed by the caller, whatever comes."""
         check_timeout("acquire_timeout_s", acquire_timeout_s)
         if acquire_timeout_s is None:
             acquire_timeout_s = self.config.pool.acquire_timeout_s
         check_protection(transaction_policy, guard)
+        check_report(report_namespace)
         kept = None if from_snapshot is None else await self.snapshot_desk.find(from_snapshot)
         origin = template if kept is None else kept.info.template
         kind = self.config.template(origin)
@@ -295,6 +300,9 @@ class Supervisor:
             limits=limits,
             policy=transaction_policy or kind.transaction_policy,
             guard=kind.guard if guard is None else guard,
+            report_namespace=(
+                kind.report_namespace if report_namespace is None else report_namespace
+            ),
         )
         return await self._tenancies.open(
             template if kept is None else kept.template,

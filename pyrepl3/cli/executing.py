@@ -17,6 +17,7 @@ from pyrepl3.cli import descriptors
 from pyrepl3.cli.connection_notes import ConnectionNotes
 from pyrepl3.cli.conversation import Conversation
 from pyrepl3.cli.descriptors import STDOUT
+from pyrepl3.cli.effects import names_told, not_undone
 from pyrepl3.cli.endings import describe_death, is_death, status_of
 from pyrepl3.cli.scripts import PlainDisplays
 from pyrepl3.cli.statuses import INTERRUPTED
@@ -37,13 +38,19 @@ async def execute(
     *,
     transaction_policy: TransactionPolicy | None = None,
     guard: bool | None = None,
+    report_namespace: bool | None = None,
 ) -> int:
     """As a cell: show what it prints, then its value if it has one; the exit status.
 
     Raises what it was refused with, SessionLost, ServiceUnreachable.
     """
     executing = _Executing(session, connection)
-    return await executing.run(code, transaction_policy=transaction_policy, guard=guard)
+    return await executing.run(
+        code,
+        transaction_policy=transaction_policy,
+        guard=guard,
+        report_namespace=report_namespace,
+    )
 
 
 @attrs.define(eq=False)
@@ -107,8 +114,9 @@ def _show(ending: Result | Error) -> None:
             descriptors.say(ending.repr + "\n", STDOUT)
     else:
         _show_error(ending)
+    descriptors.say(names_told(ending.namespace))
     if ending.state == "rolled_back":
-        descriptors.say(ROLLED_BACK)
+        descriptors.say(ROLLED_BACK + not_undone(ending.uncovered))
 
 
 def _show_error(ending: Error) -> None:

@@ -16,6 +16,7 @@ from actors import open_body_nursery
 from pyrepl3.cli import descriptors, standard_output
 from pyrepl3.cli.colours import coloured_traceback
 from pyrepl3.cli.conversation import Conversation
+from pyrepl3.cli.effects import names_told, not_undone
 from pyrepl3.cli.endings import describe_death, is_death, status_of
 from pyrepl3.cli.line_editor import CLEARED, LEAVE, LineEditor
 from pyrepl3.cli.pictures import Pictures
@@ -32,15 +33,19 @@ from pyrepl3.cli.texts import (
     COMMITTED,
     EMPTY_INTERRUPT,
     NO_BRANCH,
+    NOT_REPORTING,
+    REPORTING,
     ROLLED_BACK,
     SESSION_LOST,
 )
+from pyrepl3.effects import Uncovered
 from pyrepl3.errors import PyreplError, SessionLost
 from pyrepl3.events import Error, Result
 
 _INSPECTED = re.compile(r"\s*(?:\?{1,2}\s*([\w.]+)|([\w.]+)\s*\?{1,2})\s*")
 _TRANSACTION = re.compile(r"\s*%(begin|commit|rollback)\s*")
 _FORK, _BACK = re.compile(r"\s*%fork\s*"), re.compile(r"\s*%back\s*")
+_REPORT = re.compile(r"\s*%report\s*")
 _BARE_EXIT = re.compile(r"\s*(exit|quit)\s*")
 _WHOLE_NUMBER = re.compile(r"-?\d*|None|True|False")
 """Of a SystemExit what python does not print."""
@@ -77,6 +82,11 @@ class _PromptLoop:
     _branches: int = attrs.field(default=0, init=False)
     """How many branches deep the prompt is."""
     _history: PromptHistory = attrs.field(factory=PromptHistory, init=False)
+    _reports: bool = attrs.field(default=False, init=False)
+    """Whether it is shown what code does to the names."""
+    _is_in_transaction: bool = attrs.field(default=False, init=False)
+    _uncovered: dict[Uncovered, None] = attrs.field(factory=dict, init=False)
+    """What a roll back would not undo now, each once."""
 
     def __attrs_post_init__(self) -> None:
         self.editor = LineEditor(lambda: self.place.note() + BRANCH_NOTE * self._branches)
@@ -171,6 +181,11 @@ class _PromptLoop:
         if inspected is not None:
             await self._inspect(session, inspected[1] or inspected[2])
             return None
+        if _REPORT.fullmatch(line):
+            self._reports = not self._reports
+            told = REPORTING if self._reports else NOT_REPORTING
+            await standard_output.write("stdout", told)
+            return None
         asked = _TRANSACTION.fullmatch(line)
         if asked is not None:
             await self._transact(session, asked[1])
@@ -183,12 +198,15 @@ class _PromptLoop:
         bare_exit = _BARE_EXIT.fullmatch(line)
         code = _CALL_QUITTER.format(bare_exit[1]) if bare_exit is not None else line
         self._pieces += 1
-        return await self._execute(
+        ending = await self._execute(
             session,
             code,
             filename=f"<cell {self._pieces}>",
             begun=lambda execution: self._history.ran(execution, self._pieces, line),
         )
+        if ending is not None:
+            self._see_effects(ending)
+        return ending
 
     async def _execute(
         self,
@@ -201,7 +219,8 @@ class _PromptLoop:
     ) -> Result | Error | None:
         """Its last event; None where it was given up before it was taken."""
         async with AsyncExitStack() as stack:
-            stream = _stream(session, code, filename=filename, silent=silent)
+            reports = self._reports and not silent
+            stream = _stream(session, code, filename=filename, silent=silent, reports=reports)
             if self.place.is_remote:
                 with self.signals.gives_up() as scope:
                     events = await stack.enter_async_context(stream)
@@ -225,7 +244,23 @@ class _PromptLoop:
         else:
             await session.rollback()
             told = ROLLED_BACK
+            told += self._take_uncovered()
+        self._is_in_transaction = kind == "begin"
+        self._uncovered.clear()
         await standard_output.write("stdout", told)
+
+    def _see_effects(self, ending: Result | Error) -> None:
+        """What is to be told at the next roll back: its own, or that of the transaction."""
+        if not self._is_in_transaction:
+            self._uncovered.clear()
+        self._uncovered.update(dict.fromkeys(ending.uncovered or ()))
+
+    def _take_uncovered(self) -> str:
+        """It is rolled back: what of that is not undone."""
+        told = not_undone(list(self._uncovered))
+        self._uncovered.clear()
+        self._is_in_transaction = False
+        return told
 
     async def _inspect(self, session: AnySession, name: str) -> None:
         inspection = await session.inspect(name)
@@ -236,12 +271,18 @@ class _PromptLoop:
         if ending.has_value:
             await standard_output.write("stdout", ending.repr + "\n")
             await self.pictures.save(ending.data)
+        self._show_effects(ending)
 
     async def _show_error(self, ending: Error) -> None:
         text = "".join(ending.traceback) or f"{ending.name}: {ending.value}\n"
         await standard_output.write("stderr", coloured_traceback(text))
+        self._show_effects(ending)
+
+    def _show_effects(self, ending: Result | Error) -> None:
+        told = names_told(ending.namespace)
         if ending.state == "rolled_back":
-            descriptors.say(ROLLED_BACK)
+            told += ROLLED_BACK + self._take_uncovered()
+        descriptors.say(told)
 
     async def _leave(self, session: AnySession, ending: Error | None) -> int:
         """As python ends: threads, exit handlers, finalizers, whose output is seen. A session of a
@@ -259,6 +300,6 @@ class _PromptLoop:
 
 
 def _stream(
-    session: AnySession, code: str, *, filename: str | None, silent: bool
+    session: AnySession, code: str, *, filename: str | None, silent: bool, reports: bool
 ) -> AbstractAsyncContextManager[Followed]:
-    return session.stream(code, filename=filename, silent=silent)
+    return session.stream(code, filename=filename, silent=silent, report_namespace=reports or None)

@@ -154,6 +154,7 @@ class Exec(Remote):
     code: str | None
     policy: TransactionPolicy | None = None
     guard: bool = False
+    report: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -220,6 +221,7 @@ _FLAGS = {
     "-f": "follow",
     "--open": "opens",
     "--guard": "guard",
+    "--report": "report",
 }
 _NUMBERS = {"--since": "since", "--keep": "keep", "--count": "count"}
 _KINDS: dict[str, type[Any]] = {

@@ -112,6 +112,7 @@ async def _do(client: Client, command: asked.RemoteCommand, connection: Connecti
                     connection,
                     transaction_policy=command.policy,
                     guard=command.guard or None,
+                    report_namespace=command.report or None,
                 )
 
 

@@ -39,6 +39,8 @@ At the prompt:
               %redo has the next one back, until something new runs
   %fork       goes on in a copy of the session, to try something; %back ends it, and goes on in the
               session as it was
+  %report     shows from now on which names the code added (+), changed (~) and removed (-); once
+              more: it does not
   ?name       shows signature and docstring (name? does, too)
   Ctrl-C      clears the line; while code runs: interrupts it and keeps the variables.
               Once more, where it does not stop: ends its session in 3 seconds
@@ -141,6 +143,7 @@ Usage:
                                        rollback_always: show what it does, and undo it;
                                        commit_always; explicit (as the session's transaction ends)
     --guard                            if the process dies, go on with the variables from before
+    --report                           show which names it added (+), changed (~) and removed (-)
 
   pyrepl3 cp FILE SESSION:PATH         copy a file into the directory that it was started in
   pyrepl3 cp SESSION:PATH FILE         and out of it; - is the standard input, or output. A file is
@@ -244,6 +247,8 @@ HISTORY_KEPT = "[from here on the last {count} can be undone; a crash is undone 
 HISTORY_ENDED = "[no history is kept from here on]\n"
 HISTORY_IS_EMPTY = "[nothing has run since the history is kept]\n"
 HISTORY_TOTAL = "{held:>9}  of {most} for {count}\n"
+REPORTING = "[from now on it is told what code does to the names; %report ends that]\n"
+NOT_REPORTING = "[it is not told any more what code does to the names]\n"
 OVER_DEADLINE = "pyrepl3: it was interrupted at its deadline, which the session's limits set\n"
 NO_CONNECTION = "(no connection) "
 INTERRUPTED_LATER = """

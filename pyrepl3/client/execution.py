@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from pyrepl3.effects import NamespaceReport, Uncovered
 from pyrepl3.errors import ExecutionFailed
 from pyrepl3.events import (
     Display,
@@ -109,6 +110,11 @@ class Execution:
     """What can no more be undone as it gave way to this one; it may be among them itself."""
     state: State = "kept"
     """What became of the session's variables: of a dry run they are ``rolled_back``."""
+    namespace: NamespaceReport | None = None
+    """What it did to the session's names, where that was asked for."""
+    uncovered: tuple[Uncovered, ...] | None = None
+    """What no roll back undoes of it: files, connections, processes, threads, as far as they were
+    seen. None: no snapshot was open, or it is not known."""
 
     def add(self, event: Event) -> bool:
         """Take in one event. True when it was the last."""
@@ -138,6 +144,8 @@ class Execution:
             return False
         self.execution_count = event.execution_count
         self.duration_s = event.duration_s
+        self.namespace = event.namespace
+        self.uncovered = event.uncovered
         return True
 
     def raise_for_error(self) -> None:

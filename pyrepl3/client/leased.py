@@ -47,7 +47,7 @@ class LeasedSession:
     """One session in one caller's hands. ``requests`` go to the process that it has now."""
 
     requests: SessionRequests
-    _settings: SessionSettings
+    settings: SessionSettings
     _renew: Renew
     _observers: Observers | None
     _id: str
@@ -59,7 +59,7 @@ class LeasedSession:
     """Whether its settings were applied."""
 
     def __attrs_post_init__(self) -> None:
-        settings = self._settings
+        settings = self.settings
         self.transactions = Transactions(
             self.send_query,
             lambda: self.requests.lost(),
@@ -94,11 +94,11 @@ class LeasedSession:
 
         Raises ConfigInvalid.
         """
-        fields = self._settings.worker_fields()
+        fields = self.settings.worker_fields()
         if fields is not None:
             self.is_altered = True
-            self._settings.check_answer(await self._ask_query("configure", fields))
-        narrowed = self._settings.narrowed()
+            self.settings.check_answer(await self._ask_query("configure", fields))
+        narrowed = self.settings.narrowed()
         if narrowed is not None:
             self.is_altered = True
             await self.requests.tell(narrowed)
@@ -188,7 +188,7 @@ class LeasedSession:
         """Raises CodeTooLarge, ConfigInvalid, TypeError."""
         if not isinstance(code, str):
             raise TypeError(f"code is a str, not a {type(code).__name__}")
-        limit = self._settings.limits.code_bytes
+        limit = self.settings.limits.code_bytes
         if len(code) * 4 > limit:
             size_bytes = len(code.encode("utf-8", "surrogatepass"))
             if size_bytes > limit:

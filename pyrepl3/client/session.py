@@ -125,6 +125,7 @@ class Session:
         silent: bool = False,
         transaction_policy: TransactionPolicy | None = None,
         guard: bool | None = None,
+        report_namespace: bool | None = None,
     ) -> Execution:
         """Run code and wait for its end; what came of it, good or bad, is the `Execution`.
 
@@ -138,6 +139,7 @@ class Session:
         ``rollback_on_failure`` undoes what failed, ``rollback_always`` is a dry run, ``explicit``
         leaves it to the transaction. ``guard``: a crash is undone, and the session goes on. None:
         the session's own; `docs/snapshots.md` tells what is undone, and what is not.
+        ``report_namespace``: `Execution.namespace` tells which names it added, changed and removed.
 
         When cancelled, the code is interrupted. Raises CodeTooLarge, QueueFull or SessionLost
         when nothing of it ran, ConfigInvalid for an impossible option.
@@ -159,6 +161,7 @@ class Session:
             wants_started=observed is not None,
             transaction_policy=policy,
             guard=guard,
+            report_namespace=self._way.settings.reports(report_namespace),
         )
         with events:
             try:
@@ -184,6 +187,7 @@ class Session:
         silent: bool = False,
         transaction_policy: TransactionPolicy | None = None,
         guard: bool | None = None,
+        report_namespace: bool | None = None,
     ) -> AsyncGenerator[EventStream]:
         """Run code and follow its events: `Started` first, one `Result` or `Error` last.
 
@@ -205,6 +209,7 @@ class Session:
             wants_started=True,
             transaction_policy=policy,
             guard=guard,
+            report_namespace=self._way.settings.reports(report_namespace),
         )
         stream = EventStream(first, lambda: self._way.next_event(events, observed, within))
         with events:
@@ -228,6 +233,7 @@ class Session:
         silent: bool = False,
         transaction_policy: TransactionPolicy | None = None,
         guard: bool | None = None,
+        report_namespace: bool | None = None,
         traceparent: str | None = None,
     ) -> None:
         """Send code under an id of the caller's, and do not wait for what comes of it.
@@ -251,6 +257,7 @@ class Session:
                 silent=silent,
                 transaction_policy=policy,
                 guard=guard,
+                report_namespace=self._way.settings.reports(report_namespace),
                 traceparent=traceparent,
             )
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from pyrepl3.config import Limits, Template, TransactionPolicy
+from pyrepl3.config import Limits, Template, TransactionPolicy, check_report
 from pyrepl3.errors import ConfigInvalid
 from pyrepl3.messages import Narrow
 
@@ -33,6 +33,8 @@ class SessionSettings:
     policy: TransactionPolicy = "commit_always"
     """Of executions that name none; ``guard``, too."""
     guard: bool = False
+    report_namespace: bool = False
+    """Of executions that do not say."""
 
     @classmethod
     def of(
@@ -44,6 +46,7 @@ class SessionSettings:
         limits: Limits | None,
         policy: TransactionPolicy = "commit_always",
         guard: bool = False,
+        report_namespace: bool = False,
     ) -> SessionSettings:
         """Raises ConfigInvalid."""
         checked = Template(cwd=cwd, env=env or {}, limits=limits)
@@ -51,7 +54,9 @@ class SessionSettings:
         if limits is not None:
             for name in _FIXED_AT_START:
                 _check_not_raised(name, getattr(limits, name), getattr(template_limits, name))
-        return cls(template_limits, checked.cwd, checked.env, limits, policy, guard)
+        return cls(
+            template_limits, checked.cwd, checked.env, limits, policy, guard, report_namespace
+        )
 
     @property
     def limits(self) -> Limits:
@@ -61,6 +66,11 @@ class SessionSettings:
     def of_branch(self) -> SessionSettings:
         """Those of a session that is forked from this one: what the process has, it has."""
         return attrs.evolve(self, template_limits=self.limits, cwd=None, env={}, own_limits=None)
+
+    def reports(self, asked: bool | None) -> bool:
+        """Whether an execution tells of the names; None: it does not say. Raises ConfigInvalid."""
+        check_report(asked)
+        return self.report_namespace if asked is None else asked
 
     def worker_fields(self) -> Mapping[str, Any] | None:
         """What the worker must be told, or None."""

@@ -22,6 +22,7 @@ from pyrepl3.config import (
     Limits,
     TransactionPolicy,
     check_protection,
+    check_report,
     check_timeout,
 )
 from pyrepl3.errors import PyreplError
@@ -124,13 +125,14 @@ class Client:
         on_disconnect: Literal["continue", "interrupt"] = "continue",
         transaction_policy: TransactionPolicy | None = None,
         guard: bool | None = None,
+        report_namespace: bool | None = None,
     ) -> AsyncGenerator[RemoteSession]:
         """A new session for the length of the block; it is closed afterwards.
 
-        ``from_snapshot``: one that was kept, in place of a template. ``transaction_policy`` and
-        ``guard`` are its executions', where they name none; None: its template's. Raises
-        PoolExhausted, PoolDegraded, WorkerSpawnFailed, SnapshotNotFound, RateLimited,
-        ConfigInvalid.
+        ``from_snapshot``: one that was kept, in place of a template. ``transaction_policy``,
+        ``guard`` and ``report_namespace`` are its executions', where they name none; None: its
+        template's. Raises PoolExhausted, PoolDegraded, WorkerSpawnFailed, SnapshotNotFound,
+        RateLimited, ConfigInvalid.
         """
         wishes = _wishes(
             template,
@@ -143,6 +145,7 @@ class Client:
             on_disconnect=on_disconnect,
             transaction_policy=transaction_policy,
             guard=guard,
+            report_namespace=report_namespace,
         )
         async with self._opened(wishes, name, is_closed=True) as session:
             yield session
@@ -162,6 +165,7 @@ class Client:
         on_disconnect: Literal["continue", "interrupt"] = "continue",
         transaction_policy: TransactionPolicy | None = None,
         guard: bool | None = None,
+        report_namespace: bool | None = None,
     ) -> AsyncGenerator[RemoteSession]:
         """As `session`, but it goes on on the service afterwards: `attach` finds it again."""
         wishes = _wishes(
@@ -175,6 +179,7 @@ class Client:
             on_disconnect=on_disconnect,
             transaction_policy=transaction_policy,
             guard=guard,
+            report_namespace=report_namespace,
         )
         async with self._opened(wishes, name, is_closed=False) as session:
             yield session
@@ -351,11 +356,13 @@ def _wishes(
     on_disconnect: Literal["continue", "interrupt"],
     transaction_policy: TransactionPolicy | None,
     guard: bool | None,
+    report_namespace: bool | None,
 ) -> dict[str, Any]:
     """The fields of an `open_session`. Raises ConfigInvalid."""
     check_timeout("acquire_timeout_s", acquire_timeout_s)
     check_timeout("idle_timeout_s", idle_timeout_s)
     check_protection(transaction_policy, guard)
+    check_report(report_namespace)
     wishes: dict[str, Any] = {
         "template": template,
         "from_snapshot": from_snapshot,
@@ -365,6 +372,7 @@ def _wishes(
         "idle_timeout_s": finite(idle_timeout_s),
         "transaction_policy": transaction_policy,
         "guard": guard,
+        "report_namespace": report_namespace,
     }
     if cwd is not None:
         wishes["cwd"] = os.fspath(cwd)

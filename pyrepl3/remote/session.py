@@ -19,7 +19,13 @@ from pyrepl3.client.editing import Completeness, Completion, Inspection, at_curs
 from pyrepl3.client.execution import Execution
 from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
 from pyrepl3.client.history import History
-from pyrepl3.config import HISTORY_BYTES, TransactionPolicy, check_protection, check_timeout
+from pyrepl3.config import (
+    HISTORY_BYTES,
+    TransactionPolicy,
+    check_protection,
+    check_report,
+    check_timeout,
+)
 from pyrepl3.errors import (
     ExecutionNotFound,
     PyreplError,
@@ -114,6 +120,7 @@ class RemoteSession:
         silent: bool = False,
         transaction_policy: TransactionPolicy | None = None,
         guard: bool | None = None,
+        report_namespace: bool | None = None,
     ) -> Execution:
         """Run code and wait for its end; what came of it, good or bad, is the `Execution`.
 
@@ -130,6 +137,7 @@ class RemoteSession:
             silent=silent,
             transaction_policy=transaction_policy,
             guard=guard,
+            report_namespace=report_namespace,
         ) as events:
             execution: Execution | None = None
             async for event in events:
@@ -151,6 +159,7 @@ class RemoteSession:
         silent: bool = False,
         transaction_policy: TransactionPolicy | None = None,
         guard: bool | None = None,
+        report_namespace: bool | None = None,
     ) -> AsyncGenerator[EventStream]:
         """Run code and follow its events: `Started` first, one `Result` or `Error` last.
 
@@ -159,6 +168,7 @@ class RemoteSession:
         """
         check_timeout("timeout_s", timeout_s)
         check_protection(transaction_policy, guard)
+        check_report(report_namespace)
         if not isinstance(code, str):
             raise TypeError(f"code is a str, not a {type(code).__name__}")
         id = f"{self._prefix}.{next(self._numbers)}"
@@ -171,6 +181,7 @@ class RemoteSession:
             "silent": bool(silent),
             "transaction_policy": transaction_policy,
             "guard": guard,
+            "report_namespace": report_namespace,
         }
         traceparent = current_traceparent()
         if traceparent is not None:

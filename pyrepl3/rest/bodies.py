@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from pyrepl3.config import TransactionPolicy
+from pyrepl3.effects import NamespaceReport, Uncovered
 from pyrepl3.wire.client_codec import bad_message
 from pyrepl3.wire.client_requests import (
     MOST_BRANCHES,
@@ -66,6 +67,9 @@ class SessionWish:
     history: Annotated[
         HistoryWish | None, Meta(description="How many executions can be undone. Left out: none.")
     ] = None
+    report_namespace: Annotated[bool | None, Meta(description="Of executions that do not say.")] = (
+        None
+    )
     metadata: Metadata = attrs.field(factory=dict)
 
 
@@ -94,6 +98,9 @@ class ExecutionWish:
     ] = None
     guard: Annotated[
         bool | None, Meta(description="Whether a crash is undone, and the session goes on.")
+    ] = None
+    report_namespace: Annotated[
+        bool | None, Meta(description="Whether it tells which names it added, changed and removed.")
     ] = None
     allow_input: Annotated[
         bool, Meta(description="Whether `input()` waits for an answer, or fails at once.")
@@ -228,6 +235,16 @@ class Outcome:
     state: State | None = None
     exit_status: int | None = None
     details: dict[str, Any] | None = None
+    namespace: Annotated[
+        NamespaceReport | None, Meta(description="Left out where it was not asked for.")
+    ] = None
+    uncovered: Annotated[
+        list[Uncovered] | None,
+        Meta(
+            description="What it did that no roll back undoes, as far as it was seen. "
+            "Left out where no snapshot was open."
+        ),
+    ] = None
 
 
 @attrs.frozen(kw_only=True)

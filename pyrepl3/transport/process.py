@@ -19,6 +19,8 @@ from struct import Struct
 import attrs
 import trio
 
+NOTES_OFFSET, NOTES_BYTES = 2048, 2048
+"""As in worker/last_notes.py."""
 STACK_OFFSET = 4096
 STACK_BYTES = 4096
 CONTROL_PAGE_BYTES = STACK_OFFSET + STACK_BYTES + 128 * 2**10
@@ -153,6 +155,12 @@ class WorkerProcess:
             return ""
         data = os.pread(self._control_page, STACK_BYTES, STACK_OFFSET)
         return data.partition(b"\0")[0].decode("utf-8", "replace")
+
+    def read_notes(self) -> bytes:
+        """What it has noted of what it runs, as `wire.worker_reports.read_notes` reads it."""
+        if self._closed:
+            return b""
+        return os.pread(self._control_page, NOTES_BYTES, NOTES_OFFSET)
 
     def resume(self) -> bool:
         """SIGCONT for all of the process group, which someone has stopped."""

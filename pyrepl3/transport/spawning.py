@@ -72,6 +72,9 @@ class Process(Protocol):
     def read_stack(self) -> str:
         """What the last `dump_stack` gave, or ""."""
 
+    def read_notes(self) -> bytes:
+        """What it has noted of what it runs, for when it dies of that."""
+
     def resume(self) -> bool:
         """Let it go on, if someone has stopped it. False when it is dead."""
 

@@ -145,6 +145,8 @@ class Transport:
             "guard": request.guard,
             "transaction": message.transaction,
         }
+        if request.report_namespace:
+            fields["report_namespace"] = True
         if request.traceparent is not None:
             fields["traceparent"] = request.traceparent
         flight.sent = self._send(fields)
@@ -216,7 +218,7 @@ class Transport:
 
     async def _learn_cause(self) -> verdicts.Cause:
         """Why the process ended. A snapshot that outlives it has its place from then on."""
-        report = await self._exit_report()
+        report, notes = await self._exit_report(), self._process.read_notes()
         survivor = None if report is None else report.survivor
         if survivor is not None:
             self._process, self.exit = survivor.process, survivor.exit
@@ -227,6 +229,7 @@ class Transport:
             violation=self._violation,
             killed_for_ladder=self._killed_for_ladder,
             stack=self._stack,
+            notes=notes,
         )
 
     async def _read_until_death(self) -> None:

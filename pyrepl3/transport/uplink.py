@@ -323,7 +323,10 @@ class Uplink:
         if not self.flights or self.flights[0].number > begun:
             await self.notify(Survived(cause.text))
         while self.flights and self.flights[0].number <= begun:
-            await self._undo(self.flights[0], cause)
+            flight = self.flights[0]
+            # What was noted is of the last one that had begun; of others it is not known.
+            of_it = cause if flight.number == begun else attrs.evolve(cause, uncovered=None)
+            await self._undo(flight, of_it)
 
     async def _undo(self, flight: Flight, cause: verdicts.Cause) -> None:
         if isinstance(flight, ExecutionFlight):

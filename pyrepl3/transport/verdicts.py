@@ -12,9 +12,11 @@ from typing import Any
 
 import attrs
 
+from pyrepl3.effects import Uncovered, report_from, uncovered_from
 from pyrepl3.errors import Code, SessionLost
 from pyrepl3.events import Error, Result, State, Usage
 from pyrepl3.transport.spawning import WorkerExit
+from pyrepl3.wire.worker_reports import read_notes
 
 
 @attrs.frozen
@@ -28,10 +30,17 @@ class Cause:
     """What it did against the protocol, where it was killed for that."""
     killed_for_ladder: bool = False
     stack: str = ""
+    uncovered: tuple[Uncovered, ...] | None = ()
+    """What it had done by then that no roll back undoes, as far as it had noted that."""
 
 
 def cause_of(
-    exit_: WorkerExit | None, *, violation: str | None, killed_for_ladder: bool, stack: str
+    exit_: WorkerExit | None,
+    *,
+    violation: str | None,
+    killed_for_ladder: bool,
+    stack: str,
+    notes: bytes = b"",
 ) -> Cause:
     """The cause, from what the zygote reaped (None: it died too, or did not say)."""
     status = exit_.status if exit_ is not None else None
@@ -54,6 +63,7 @@ def cause_of(
         violation=violation,
         killed_for_ladder=killed_for_ladder,
         stack=stack,
+        uncovered=read_notes(notes),
     )
 
 
@@ -70,6 +80,8 @@ def result_of(message: Mapping[str, Any]) -> Result:
         message["duration_s"],
         _usage(message["usage"]),
         message["state"],
+        report_from(message.get("namespace")),
+        uncovered_from(message.get("uncovered")),
     )
 
 
@@ -91,6 +103,8 @@ def error_of(message: Mapping[str, Any], code: Code | None, limit_s: float | Non
         execution_count=message["execution_count"],
         duration_s=message["duration_s"],
         exit_status=message["exit_status"],
+        namespace=report_from(message.get("namespace")),
+        uncovered=uncovered_from(message.get("uncovered")),
     )
 
 
@@ -129,6 +143,7 @@ def death_of(
         code=str(final),
         state=state,
         details=details,
+        uncovered=cause.uncovered if state == "rolled_back" else None,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from pyrepl3.effects import report_from, report_map, uncovered_from, uncovered_maps
 from pyrepl3.events import (
     Display,
     Error,
@@ -60,7 +61,18 @@ def as_map(event: Event) -> dict[str, Any]:
         }
     elif kind is HistoryTrimmed:
         message["dropped"] = [attrs.asdict(each) for each in message["dropped"]]
+    if kind is Result or kind is Error:
+        _tell_effects(message)
     return message
+
+
+def _tell_effects(message: dict[str, Any]) -> None:
+    """Each of the two reports as a map; where there is none, its field is left out."""
+    report, uncovered = message.pop("namespace"), message.pop("uncovered")
+    if report is not None:
+        message["namespace"] = report_map(report)
+    if uncovered is not None:
+        message["uncovered"] = uncovered_maps(uncovered)
 
 
 Respond = Callable[[str, str | None], Awaitable[None]]
@@ -84,6 +96,9 @@ def from_map(message: Mapping[str, Any], respond: Respond) -> Event | None:
         )
     if kind is HistoryTrimmed:
         fields["dropped"] = dropped_entries(fields["dropped"])
+    if kind is Result or kind is Error:
+        fields["namespace"] = report_from(message.get("namespace"))
+        fields["uncovered"] = uncovered_from(message.get("uncovered"))
     if kind is InputRequested:
         number = fields["input"]
 

@@ -80,9 +80,10 @@ class OpenSession(Request):
 
     ``name``: how people call it. ``idle_timeout_s``: it is closed when so long nothing ran and
     nobody was attached; None for the service's. ``on_disconnect``: what happens to its executions
-    when the last connection that is attached to it ends. ``transaction_policy`` and ``guard`` are
-    its executions', where they name none; None: its template's. ``history``: None: none is kept.
-    ``from_snapshot``: one that was kept before, in place of the template.
+    when the last connection that is attached to it ends. ``transaction_policy``, ``guard`` and
+    ``report_namespace`` are its executions', where they name none; None: its template's.
+    ``history``: None: none is kept. ``from_snapshot``: one that was kept before, in place of the
+    template.
     """
 
     template: Name = "python"
@@ -98,6 +99,7 @@ class OpenSession(Request):
     transaction_policy: TransactionPolicy | None = None
     guard: bool | None = None
     history: HistoryWish | None = None
+    report_namespace: bool | None = None
     traceparent: str | None = None
     metadata: Metadata = attrs.field(factory=dict)
 
@@ -136,10 +138,10 @@ class Execute(OfSession):
     """Run code. Sent again under the same ``execution``, it is the same one: it runs once.
 
     ``timeout_s``: its deadline from when it starts, None for the session's; ``transaction_policy``:
-    what becomes of the variables; ``guard``: a crash is undone. ``traceparent``: the
-    trace that it belongs to (W3C); what is none is ignored. ``again_since``: it may have been sent
-    before, when that was the last event that its sender had; where it may have run since, and was
-    forgotten, it does not run now.
+    what becomes of the variables; ``guard``: a crash is undone; ``report_namespace``: its end tells
+    what it did to the session's names. ``traceparent``: the trace that it belongs to (W3C); what is
+    none is ignored. ``again_since``: it may have been sent before, when that was the last event
+    that its sender had; where it may have run since, and was forgotten, it does not run now.
     """
 
     execution: Name
@@ -147,6 +149,7 @@ class Execute(OfSession):
     timeout_s: Seconds | None = None
     transaction_policy: TransactionPolicy | None = None
     guard: bool | None = None
+    report_namespace: bool | None = None
     allow_input: bool = True
     filename: str | None = None
     silent: bool = False

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgpack
 
+from pyrepl3.wire import worker_reports
 from pyrepl3.wire.frames import encode_frame
 
 PROTOCOL_VERSION = 1
@@ -80,7 +81,8 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "trimmed": {"execution": _STRING, "dropped": _LIST},
     "heartbeat": {},
 }  # fmt: skip
-"""What a worker may send, and the types of each field."""
+"""What a worker may send, and the types of each field. A `result` and an `error` may have
+``namespace`` and ``uncovered`` as well: see `worker_reports`."""
 
 ERROR_CODES = frozenset(
     {
@@ -184,6 +186,10 @@ def _check_rest(kind: str, message: dict[str, Any]) -> None:
     _check_json(kind, message)
     if kind == "ready" and PROTOCOL_VERSION not in message["protocol"]:
         raise ProtocolViolation(f"speaking another protocol than version {PROTOCOL_VERSION}")
+    if kind in ("error", "result"):
+        complaint = worker_reports.complaint(message)
+        if complaint is not None:
+            raise ProtocolViolation(complaint)
     if kind == "error":
         if not all(isinstance(line, str) for line in message["traceback"]):
             raise ProtocolViolation("a traceback that is no list of strings")

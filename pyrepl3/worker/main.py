@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from .children import keep_order_with_children
 from .codec import decode_message
 from .display import install_display
+from .effects import Effects
 from .forks import disown_children
 from .handover import PAGE_BYTES
 from .interrupts import Interrupts, call_user
@@ -64,6 +65,7 @@ class Prepared:
         self.snapshots = Snapshots(
             check=self.loops.check_copyable, flush=self._flush, taken_over=self._take_over
         )
+        self.effects = Effects(self.namespace, self.snapshots, self.interrupts)
         self.server = Server(
             link=self.link,
             runner=self.runner,
@@ -74,6 +76,7 @@ class Prepared:
             snapshots=self.snapshots,
             detach=self.detach,
             attach=self.attach,
+            effects=self.effects,
         )
         self.ready: dict[str, Any] = {
             "type": "ready",
@@ -107,6 +110,7 @@ class Prepared:
         words = _map_control_page(control_fd)
         self.interrupts.install(words)
         self.snapshots.attach(words)
+        self.effects.attach(words)
         self.link.attach(read_fd, write_fd, control_fd)
         self.output.attach(self.link)
         self.runner.adopt_process()
@@ -121,6 +125,7 @@ class Prepared:
         self.link.descriptors = ()
         self.interrupts.abandon()
         self.snapshots.attach(())
+        self.effects.attach(())
         self.questions.forget()
 
     def _flush(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from ..wire.frames import FrameTooLarge
 from .descriptors import close_each
+from .effects import Effects
 from .history import History
 from .limits import apply_limits
 from .link import Link, LinkEnded
@@ -48,6 +49,7 @@ class Server:
         snapshots: Snapshots,
         detach: Callable[[], None],
         attach: Callable[[int, int, int | None], None],
+        effects: Effects,
     ) -> None:
         """``detach`` and ``attach``: how this process leaves its session, and begins another."""
         self._detach, self._attach = detach, attach
@@ -58,6 +60,7 @@ class Server:
         self._namespace = namespace
         self._output = output
         self._snapshots = snapshots
+        self._effects = effects
         self._transactions = Transactions(snapshots)
         self._handlers = {
             "execute": self._execute,
@@ -129,12 +132,14 @@ class Server:
                 return None
         except Refusal as refusal:
             return self._runner.refuse(request, refusal.code, str(refusal))
+        self._effects.begin(request)
         answer = self._runner.execute(request)
         dropped = self._transactions.judge(request, answer)
         if dropped:
             self._link.send(
                 {"type": "trimmed", "execution": request["execution"], "dropped": dropped}
             )
+        self._effects.tell(answer)
         return answer
 
     def _begin(self, request: Message) -> None:

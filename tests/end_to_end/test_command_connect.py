@@ -103,6 +103,19 @@ def say(service: Serving, state: Path, *words: str) -> str:
 # --- the prompt ---------------------------------------------------------------------------------
 
 
+def test_what_code_does_is_shown_as_of_an_own_session(
+    service: Serving, open_terminal: Open, tmp_path: Path
+) -> None:
+    terminal = open_terminal("--connect", service.served.url)
+    terminal.wait_prompt()
+    terminal.enter("%report")
+    assert "[+ os: module, " in terminal.enter("import os")
+    terminal.enter("%begin")
+    terminal.enter(f"os.chdir({str(tmp_path)!r})")
+    terminal.enter("os.mkdir('made')")
+    assert "/made was made]" in terminal.enter("%rollback")
+
+
 def test_a_prompt_is_that_of_an_own_session(service: Serving, open_terminal: Open) -> None:
     terminal = open_terminal("--connect", service.served.url)
     assert "is closed when you leave" in terminal.wait_prompt()

@@ -152,6 +152,32 @@ def test_a_branch_is_tried_and_left_at_the_prompt(terminal: Terminal) -> None:
     assert "'oneone'" in terminal.enter("word * 2")
 
 
+def test_a_roll_back_at_the_prompt_says_what_it_does_not_undo(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    terminal.enter(f"import os; os.chdir({str(tmp_path)!r})")
+    terminal.enter("%begin")
+    terminal.enter("os.mkdir('made')")
+    assert "not undone" not in terminal.enter("1 + 1")
+    shown = terminal.enter("%rollback")
+    assert "[rolled back: " in shown
+    assert shown.count("/made was made]") == 1
+    terminal.enter("%begin")
+    assert "not undone" not in terminal.enter("%rollback")
+    terminal.enter("%begin")
+    terminal.enter("os.rmdir('made')")
+    assert "/made was removed]" in terminal.enter("os._exit(3)")
+
+
+def test_what_code_does_to_the_names_is_shown_where_it_is_asked_for(terminal: Terminal) -> None:
+    assert "[+ " not in terminal.enter("x = 1")
+    assert "%report ends that" in terminal.enter("%report")
+    assert "[~ x: int, 28 bytes]" in terminal.enter("x = 2")
+    assert "[+ y: int, 28 bytes]" in terminal.enter("y = 2; 1 / 0")
+    assert "not told any more" in terminal.enter("%report")
+    assert "[- " not in terminal.enter("del y")
+
+
 def test_an_error_is_shown_with_its_line(terminal: Terminal) -> None:
     shown = terminal.enter("1 / 0")
 

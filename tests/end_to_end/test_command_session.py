@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,6 +93,30 @@ def test_a_session_is_forked_and_its_state_is_kept(say: Say) -> None:
 
     assert (missing.returncode, missing.stdout) == (1, b"")
     assert b"no snapshot 'six'" in missing.stderr
+
+
+def test_what_code_does_to_names_is_shown_and_what_is_not_undone(say: Say, tmp_path: Path) -> None:
+    say("session", "create", "--name", "mine")
+    first = say("exec", "mine", "--report", "-c", "x = 1; y = [1]; z = 2; print('hi')")
+    assert (first.returncode, first.stdout) == (0, b"hi\n")
+    assert first.stderr == b"[+ x: int, 28 bytes]\n[+ y: list, 64 bytes]\n[+ z: int, 28 bytes]\n"
+    second = say("exec", "mine", "--report", "-c", "x = 2; y.append(2); del z")
+    grown = [1]
+    grown.append(2)
+    assert second.stderr.decode() == (
+        "[~ x: int, 28 bytes]\n"
+        f"[~ y: list, {sys.getsizeof(grown)} bytes, modified]\n"
+        "[- z: int, 28 bytes]\n"
+    )
+    path = tmp_path / "made"
+    code = f"w = 1; open({str(path)!r}, 'w').close()"
+    dry = say("exec", "mine", "--report", "--policy", "rollback_always", "-c", code)
+    assert dry.stderr.decode() == (
+        "[undone: + w: int, 28 bytes]\n"
+        "[rolled back: the variables are as they were before]\n"
+        f"[not undone: {path} was written]\n"
+    )
+    assert path.exists()
 
 
 def test_a_session_keeps_its_variables_between_commands(say: Say) -> None:

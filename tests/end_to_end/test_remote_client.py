@@ -224,6 +224,27 @@ async def test_what_is_no_service_of_ours_is_told_as_such() -> None:
 # --- transactions ---------------------------------------------------------------------------------
 
 
+@both_loops
+async def test_names_and_what_is_not_undone_are_told_as_of_ones_own_session(
+    run_in: Callable[..., Awaitable[None]], served: Served
+) -> None:
+    async def main() -> None:
+        async with (
+            pyrepl3.Client(served.url, TOKEN) as client,
+            client.session(report_namespace=True) as session,
+        ):
+            told = await session.run("x = [1]", guard=True)
+            assert told.namespace is not None
+            assert told.namespace.added[0] == pyrepl3.NameEntry("x", "list", 64)
+            assert told.uncovered == ()
+            untold = await session.run("x = 2", report_namespace=False)
+            assert (untold.namespace, untold.uncovered) == (None, None)
+            with pytest.raises(pyrepl3.ConfigInvalid, match="report_namespace"):
+                await session.run("1", report_namespace="yes")  # type: ignore[arg-type]
+
+    await run_in(main)
+
+
 async def fail_in_a_transaction(session: pyrepl3.RemoteSession) -> None:
     async with session.transaction():
         await session.run("x = 4")

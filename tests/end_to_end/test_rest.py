@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -203,6 +204,27 @@ async def test_an_execution_has_a_policy_and_a_guard_or_those_of_its_session(res
     assert (survived["code"], survived["state"]) == ("WORKER_DIED", "rolled_back")
     problem(never, 400, "BAD_MESSAGE")
     assert (await rest.run(guarded, crash["code"]))["state"] == "rolled_back"
+
+
+async def test_an_execution_tells_of_names_and_of_what_is_not_undone(
+    rest: Rest, tmp_path: Path
+) -> None:
+    session = await rest.open()
+    dry = {"transaction_policy": "rollback_always", "report_namespace": True}
+    code = {"code": f"x = 1; import os; os.mkdir('{tmp_path}/made')", **dry}
+    tried = (await rest.http.post(executions(session), json=code)).json()
+    plain = await rest.run(session, "x = 1")
+    wish = {"report_namespace": True}
+    telling = (await rest.http.post("/v1/sessions", json=wish)).json()["session"]
+    never = await rest.http.post(executions(session), json={"code": "1", "report_namespace": 1})
+
+    report = tried["namespace"]
+    assert [entry["name"] for entry in report["added"]] == ["x", "os"]
+    assert report["is_undone"] is True
+    assert tried["uncovered"] == [{"kind": "directory_made", "detail": f"{tmp_path}/made"}]
+    assert not {"namespace", "uncovered"} & plain.keys()
+    assert (await rest.run(telling, "x = 1"))["namespace"]["added"][0]["type"] == "int"
+    problem(never, 400, "BAD_MESSAGE")
 
 
 async def test_an_interrupt_is_answered_with_what_came_of_it(rest: Rest) -> None:

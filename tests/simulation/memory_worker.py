@@ -84,6 +84,9 @@ class MemoryProcess:
     def read_stack(self) -> str:
         return "" if self._closed else self._stack
 
+    def read_notes(self) -> bytes:
+        return b""  # nothing outlives these
+
     def resume(self) -> bool:
         return not (self._closed or self.dead)
 

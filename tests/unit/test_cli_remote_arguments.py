@@ -59,6 +59,7 @@ from pyrepl3.cli.usage import UsageError
         ("exec s -c 1+1", Exec(session="s", code="1+1")),
         ("exec s -", Exec(session="s", code=None)),
         ("exec s -c 1 --guard", Exec(session="s", code="1", guard=True)),
+        ("exec s -c 1 --report", Exec(session="s", code="1", report=True)),
         (
             "exec s -c 1 --policy rollback_always",
             Exec(session="s", code="1", policy="rollback_always"),

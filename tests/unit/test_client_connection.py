@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, cast
 
 import attrs
@@ -147,6 +147,10 @@ class World:
         return [] if batch is None else [decode_msgpack(entry.body) for entry in batch.entries]
 
 
+async def no_host(branches: object, names: object) -> Sequence[Opened]:
+    raise AssertionError("nothing is forked here")
+
+
 @asynccontextmanager
 async def a_world(**asked: Any) -> AsyncIterator[World]:
     worker = Worker()
@@ -164,6 +168,8 @@ async def a_world(**asked: Any) -> AsyncIterator[World]:
             transaction_idle_s=math.inf,
             directory="/",
             observers=Observers(),
+            adopt=no_host,
+            counted=lambda at_most, count: nullcontext(),
         )
         async with trio.open_nursery() as nursery:
             world = World(hosted, worker, address, nursery)

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
+from pyrepl3.effects import NameEntry, NamespaceReport, Uncovered
 from pyrepl3.errors import BadMessage, UnknownType
 from pyrepl3.events import (
     Display,
@@ -123,6 +124,15 @@ async def nowhere(number: str, data: str | None) -> None:
     raise AssertionError("nobody answers here")
 
 
+REPORT = NamespaceReport(
+    added=(NameEntry("a", "int", 28),),
+    changed=(NameEntry("b", "list", 56, is_modified=True), NameEntry("c", "Odd", None)),
+    removed=(NameEntry("d", "str", 50),),
+    omitted=3,
+    is_undone=True,
+)
+UNCOVERED = (Uncovered("file_written", "/a"), Uncovered("more", "2"))
+
 EVENTS: list[Event] = [
     Started("e"),
     Output("e", "stderr", "oops\n", background=True),
@@ -131,6 +141,8 @@ EVENTS: list[Event] = [
     HistoryTrimmed("e", [DroppedEntry("d", 4096, "bytes")]),
     Result("e", [1], True, "[1]", {"text/plain": "[1]"}, {}, 3, 0.5, Usage(0.1, 5)),
     Error("e", "KeyError", "'a'", ["line"], None, "kept", 3, 0.5, None, {"signal": 9}),
+    Result("e", None, False, "", {}, {}, 3, 0.5, Usage(0.1, 5), "kept", REPORT, ()),
+    Error("e", "KeyError", "'a'", [], None, "kept", namespace=REPORT, uncovered=UNCOVERED),
 ]
 
 
@@ -158,6 +170,13 @@ async def test_a_question_comes_with_the_way_to_its_answer() -> None:
 
 def test_what_is_of_no_execution_is_no_event() -> None:
     assert from_map({"type": "session_closed"}, nowhere) is None
+
+
+def test_a_report_that_there_is_not_is_left_out_of_the_message() -> None:
+    message = as_map(EVENTS[4])
+
+    assert not {"namespace", "uncovered"} & message.keys()
+    assert from_map({**message, "namespace": None, "uncovered": None}, nowhere) == EVENTS[4]
 
 
 def test_every_event_there_is_can_be_told() -> None:

@@ -43,6 +43,7 @@ def test_the_same_asked_by_another_request_is_the_same() -> None:
         {"silent": True},
         {"transaction_policy": "rollback_always"},
         {"guard": True},
+        {"report_namespace": True},
     ],
 )
 @pytest.mark.parametrize("ended", [False, True])

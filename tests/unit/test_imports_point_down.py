@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 PURE = [
+    "pyrepl3/cli/effects.py",
     "pyrepl3/cli/endings.py",
     "pyrepl3/cli/named_sessions.py",
     "pyrepl3/cli/remote_arguments.py",
@@ -21,6 +22,7 @@ PURE = [
     "pyrepl3/config_checks.py",
     "pyrepl3/conformance/tlc_config.py",
     "pyrepl3/conformance/tlc_messages.py",
+    "pyrepl3/effects.py",
     "pyrepl3/endpoint/access.py",
     "pyrepl3/endpoint/browser_access.py",
     "pyrepl3/endpoint/browser_requests.py",
@@ -61,6 +63,7 @@ PURE = [
     "pyrepl3/wire/client_requests.py",
     "pyrepl3/wire/frames.py",
     "pyrepl3/wire/worker_messages.py",
+    "pyrepl3/wire/worker_reports.py",
     "actors/restart_budget.py",
     "actors/supervision.py",
 ]
@@ -187,7 +190,15 @@ def test_each_layer_imports_only_those_below_it(layer: str) -> None:
 
 
 def test_the_shared_vocabulary_imports_no_layer() -> None:
-    shared = {"config", "config_checks", "errors", "events", "messages", "service_config"}
+    shared = {
+        "config",
+        "config_checks",
+        "effects",
+        "errors",
+        "events",
+        "messages",
+        "service_config",
+    }
     for name in shared:
         modules = {
             m.split(".")[1] for m in imported(ROOT / f"pyrepl3/{name}.py") if "pyrepl3." in m

@@ -43,6 +43,7 @@ class MemoryWorker:
     dead: trio.Event = attrs.field(factory=trio.Event)
     news: trio.Event = attrs.field(factory=trio.Event)
     begins: int = 0
+    notes: bytes = b""
     speaks: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -75,6 +76,9 @@ class MemoryWorker:
 
     def read_stack(self) -> str:
         return ""
+
+    def read_notes(self) -> bytes:
+        return self.notes
 
     def resume(self) -> bool:
         return not self.dead.is_set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import msgpack
 import pytest
 import trio
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors import Answer, Reply, open_mailbox, open_reply
+from pyrepl3.effects import Uncovered
 from pyrepl3.errors import Code, SessionLost
 from pyrepl3.events import Display, Error, InputRequested, Output, Result, Started
 from pyrepl3.messages import (
@@ -589,14 +591,13 @@ async def test_in_a_transaction_all_that_was_begun_is_undone_also_what_ended_unh
     first, second, third = (world.run(f"e{number}") for number in (2, 3, 4))
     assert world.uplink.may_survive(begun=3)
 
-    await world.uplink.survive(CRASH, begun=3)
+    noted = (Uncovered("file_written", "/x"),)
+    await world.uplink.survive(attrs.evolve(CRASH, uncovered=noted), begun=3)
 
     assert ends(world) == [(1, "kept"), (2, "rolled_back"), (3, "rolled_back")]
-    assert [kinds(taken(events))[-1] for events in (first, second, third)] == [
-        Error,
-        Error,
-        Started,
-    ]
+    last = [taken(events)[-1] for events in (first, second, third)]
+    assert kinds(last) == [Error, Error, Started]
+    assert [each.uncovered for each in last if isinstance(each, Error)] == [None, noted]
     assert not world.uplink.may_survive(begun=4)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pyrepl3.effects import NameEntry, NamespaceReport, Uncovered
 from pyrepl3.errors import Code, SessionLost
 from pyrepl3.events import Error, Result, Usage
 from pyrepl3.transport import verdicts
@@ -98,6 +99,37 @@ def test_a_result_is_told_as_it_was_said() -> None:
     assert verdicts.result_of(message) == Result(
         "e", [1], True, "[1]", {"text/plain": "[1]"}, {}, 2, 0.5, Usage(0.25, 10)
     )
+
+
+def test_what_was_done_beside_the_value_is_told_as_it_was_said() -> None:
+    entry = {"name": "x", "type": "int", "size_bytes": 28}
+    lists = {"added": [entry], "changed": [], "removed": []}
+    message = said(
+        namespace={**lists, "omitted": 2, "is_undone": True},
+        uncovered=[{"kind": "file_written", "detail": "/x"}],
+    )
+
+    error = verdicts.error_of(message, None, None)
+
+    report = NamespaceReport((NameEntry("x", "int", 28),), omitted=2, is_undone=True)
+    assert error.namespace == report
+    assert error.uncovered == (Uncovered("file_written", "/x"),)
+    assert verdicts.error_of(said(), None, None).namespace is None
+
+
+def test_of_a_death_that_is_rolled_back_it_is_told_what_was_noted_before() -> None:
+    of = verdicts.cause_of(
+        WorkerExit(3, None),
+        violation=None,
+        killed_for_ladder=False,
+        stack="",
+        notes=b"file_written\t/x\0",
+    )
+
+    undone = verdicts.death_of("e", of, None, None, "", state="rolled_back")
+
+    assert undone.uncovered == (Uncovered("file_written", "/x"),)
+    assert verdicts.death_of("e", of, None, None, "").uncovered is None
 
 
 @pytest.mark.parametrize("usage", [{}, {"cpu_s": "much", "max_rss_bytes": 1.5}, {"cpu_s": None}])

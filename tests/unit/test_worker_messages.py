@@ -82,6 +82,15 @@ VALID: dict[str, dict[str, Any]] = {
     "heartbeat": {},
 }
 
+REPORT: dict[str, Any] = {
+    "added": [{"name": "x", "type": "int", "size_bytes": 28}],
+    "changed": [{"name": "y", "type": "X", "size_bytes": None, "is_modified": True}],
+    "removed": [],
+    "omitted": 0,
+    "is_undone": False,
+}
+UNCOVERED: list[Any] = [{"kind": "file_written", "detail": "/x"}, {"kind": "more", "detail": "2"}]
+
 scalars = (
     st.none()
     | st.booleans()
@@ -377,3 +386,53 @@ def test_a_worker_that_speaks_another_protocol_is_refused() -> None:
 
     with pytest.raises(ProtocolViolation, match="another protocol"):
         decode_message(pack(message))
+
+
+@pytest.mark.parametrize("kind", ["result", "error"])
+def test_the_end_of_an_execution_may_tell_what_it_did(kind: str) -> None:
+    message = {"type": kind, **VALID[kind], "namespace": REPORT, "uncovered": UNCOVERED}
+    silent = {"type": kind, **VALID[kind], "namespace": None, "uncovered": None}
+
+    assert decode_message(pack(message)) == message
+    assert decode_message(pack(silent)) == silent
+
+
+WRONG_REPORTS: list[Any] = [
+    5,
+    [],
+    {},
+    {**REPORT, "omitted": -1},
+    {**REPORT, "omitted": True},
+    {**REPORT, "is_undone": 0},
+    {**REPORT, "removed": None},
+    {**REPORT, "removed": [5]},
+    {**REPORT, "added": [{"name": "x", "type": "int"}]},
+    {**REPORT, "added": [{"name": 5, "type": "int", "size_bytes": 28}]},
+    {**REPORT, "added": [{"name": "x", "type": None, "size_bytes": 28}]},
+    {**REPORT, "added": [{"name": "x", "type": "int", "size_bytes": "28"}]},
+    {**REPORT, "added": [{"name": "x", "type": "int", "size_bytes": 28, "is_modified": 1}]},
+]
+WRONG_UNCOVERED: list[Any] = [
+    5,
+    {},
+    [5],
+    [{"kind": "file_written"}],
+    [{"kind": "other", "detail": "/x"}],
+    [{"kind": [], "detail": "/x"}],
+    [{"kind": "file_written", "detail": 5}],
+]
+
+
+@pytest.mark.parametrize("kind", ["result", "error"])
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        *(("namespace", each) for each in WRONG_REPORTS),
+        *(("uncovered", each) for each in WRONG_UNCOVERED),
+    ],
+)
+def test_what_it_did_is_told_as_it_has_to_be_or_not_at_all(
+    kind: str, field: str, wrong: Any
+) -> None:
+    with pytest.raises(ProtocolViolation):
+        decode_message(pack({"type": kind, **VALID[kind], field: wrong}))
