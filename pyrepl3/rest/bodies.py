@@ -1,6 +1,6 @@
 """What requests over REST may say, and what they are answered: attrs classes.
 
-Owns the names, types, bounds and examples, from which the OpenAPI document is made. Must not know
+Owns the names, types and bounds, from which the OpenAPI document is made. Must not know
 HTTP. As on the WebSocket, fields that are not known are ignored.
 """
 
@@ -439,38 +439,6 @@ ANSWERS = (
     Problem,
 )
 
-EXAMPLES: Mapping[type[Any], Mapping[str, Any]] = {
-    SessionWish: {"name": "analysis", "idle_timeout_s": 600, "metadata": {"user": "ada"}},
-    SessionChange: {"metadata": {"user": "grace"}},
-    ExecutionWish: {"code": "x = 20\nx + 22", "timeout_s": 5},
-    OneShot: {"code": "print(6 * 7)"},
-    InterruptWish: {"grace_s": 1},
-    InputLine: {"input": "i1", "data": "Ada"},
-    Outcome: {
-        "type": "result",
-        "session": "0f3c5a1b2d4e6f708192a3b4",
-        "execution": "cell-1",
-        "seq": 2,
-        "logs": {"stdout": "", "stderr": "", "truncated": False},
-        "displays": [],
-        "value": 42,
-        "has_value": True,
-        "repr": "42",
-        "data": {"text/plain": "42"},
-        "metadata": {},
-        "execution_count": 1,
-        "duration_s": 0.0002,
-        "usage": {"cpu_s": 0.0001, "max_rss_bytes": 14_000_000},
-        "state": "kept",
-    },
-    StoredFile: {
-        "path": "data.csv",
-        "bytes": 3,
-        "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-    },
-}
-"""One of each that says more than its types do."""
-
 
 def read(message: Mapping[str, Any], kind: type[Any]) -> Any:
     """The body that a map is. Raises BadMessage."""
@@ -481,4 +449,4 @@ def read(message: Mapping[str, Any], kind: type[Any]) -> Any:
         raise bad_message(why, how=DOCS) from None
 
 
-__all__ = ["ANSWERS", "EXAMPLES", "REQUESTS", "Seq", "read"]
+__all__ = ["ANSWERS", "REQUESTS", "Seq", "read"]

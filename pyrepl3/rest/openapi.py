@@ -20,6 +20,7 @@ from litestar.handlers import HTTPRouteHandler
 from pyrepl3 import __version__
 from pyrepl3.endpoint.problems import PROBLEM_JSON
 from pyrepl3.rest import bodies
+from pyrepl3.rest.examples import EXAMPLES
 from pyrepl3.rest.parameters import SCHEMAS
 
 VERSION = "3.1.0"
@@ -148,7 +149,7 @@ def _schemas() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(
         [*bodies.REQUESTS, *bodies.ANSWERS], ref_template=_REF
     )
-    for kind, example in bodies.EXAMPLES.items():
+    for kind, example in EXAMPLES.items():
         schemas[kind.__name__]["examples"] = [dict(example)]
     for kind in bodies.ANSWERS:
         if kind is not bodies.Problem:

@@ -17,6 +17,8 @@ from typing import Any
 import msgpack
 import pytest
 
+from pyrepl3.worker.handover import PAGE_BYTES
+
 BOOT = Path(__file__).parents[2] / "pyrepl3" / "worker" / "boot.py"
 MSGPACK_FOLDER = Path(msgpack.__file__).parent
 ANSWER_LIMIT_S = 20.0
@@ -39,9 +41,9 @@ class Worker:
     def __init__(self, python: str, config: Message) -> None:
         ours, theirs = socket.socketpair()
         page_fd, config_fd = os.memfd_create("page"), os.memfd_create("config")
-        os.ftruncate(page_fd, 8192)
+        os.ftruncate(page_fd, PAGE_BYTES)
         os.write(config_fd, msgpack.packb(config))
-        self._page = mmap.mmap(page_fd, 8192)
+        self._page = mmap.mmap(page_fd, PAGE_BYTES)
         self.words = memoryview(self._page).cast("Q")
         # Clear of the numbers that they are moved to.
         given = [os.dup2(each, 50 + index) for index, each in

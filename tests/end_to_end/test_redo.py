@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator
+from random import Random
 
 import psutil
 import pytest
@@ -204,6 +205,48 @@ async def test_what_cannot_be_copied_is_undone_all_the_same(session: pyrepl3.Ses
     assert await session.undo() == ended.id
     with pytest.raises(pyrepl3.ExecutionNotFound):
         await session.redo()
+
+
+async def test_a_random_walk_is_where_a_list_of_states_says(session: pyrepl3.Session) -> None:
+    """Back and forward, and new ways, crashes and dry runs in between."""
+    random = Random(20261126)
+    await session.keep_history(63)
+    behind: list[list[str]] = []
+    here: list[str] = ["first"]
+    ahead: list[list[str]] = []
+    for number in range(200):
+        choice = random.choice(["run", "run", "undo", "undo", "redo", "crash", "dry"])
+        if choice == "run":
+            await take(session, str(number))
+            behind.append(here)
+            here, ahead = [*here, str(number)], []
+            del behind[:-63]
+        elif choice == "undo" and behind:
+            count = random.randint(1, min(3, len(behind)))
+            entries = (await session.history()).entries
+            if count < len(entries):
+                await session.undo(to=entries[-count - 1].execution)
+            else:
+                for _ in range(count):
+                    await session.undo()
+            for _ in range(count):
+                ahead.insert(0, here)
+                here = behind.pop()
+        elif choice == "redo" and ahead:
+            await session.redo()
+            behind.append(here)
+            here = ahead.pop(0)
+        elif choice in ("crash", "dry"):
+            code = EXIT if choice == "crash" else "steps.clear()"
+            ended = await session.run(code, transaction_policy="rollback_always")
+            assert ended.state == "rolled_back"
+            ahead = []
+        history = await session.history()
+        assert (len(history.entries), len(history.undone)) == (len(behind), len(ahead))
+        if number % 10 == 0:
+            assert await steps(session) == here
+            ahead = []
+    assert await steps(session) == here
 
 
 async def test_a_burst_of_requests_is_carried_out_in_order(session: pyrepl3.Session) -> None:

@@ -20,6 +20,7 @@ from pyrepl3.rest import bodies
 from pyrepl3.rest.application import DESCRIBED_AT, OPEN_PATHS, litestar_of
 from pyrepl3.rest.call import Service
 from pyrepl3.rest.docs_page import render
+from pyrepl3.rest.examples import EXAMPLES
 from pyrepl3.rest.openapi import document
 from pyrepl3.telemetry.observing import Observers
 from pyrepl3.wire import client_requests as wire
@@ -43,9 +44,9 @@ def described(application: Litestar) -> dict[str, Any]:
 # --- bodies -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", bodies.EXAMPLES)
+@pytest.mark.parametrize("kind", EXAMPLES)
 def test_an_example_is_one(kind: type[Any]) -> None:
-    assert isinstance(msgspec.convert(dict(bodies.EXAMPLES[kind]), kind), kind)
+    assert isinstance(msgspec.convert(dict(EXAMPLES[kind]), kind), kind)
 
 
 @pytest.mark.parametrize(
