@@ -132,6 +132,11 @@ class WorkerDescriptors:
             while self.receive():
                 continue
 
+    def start_over(self, mark: bytes) -> None:
+        """What was sent is for nobody any more; what is sent now is behind this mark."""
+        self._forget_rests()
+        self.send(mark)
+
     def forget_socket(self) -> None:
         """Read and write the socket no more: it is at its end, or not to be trusted."""
         if not self._socket_gone:
@@ -179,6 +184,8 @@ class WorkerDescriptors:
             await self._rest_left.wait()
             while self._rests:
                 await trio.lowlevel.wait_writable(self._socket)
+                if not self._rests:
+                    break  # another process has taken over meanwhile
                 rest = self._rests[0]
                 try:
                     sent = self._send(rest.data, rest.passed)

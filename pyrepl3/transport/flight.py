@@ -7,7 +7,7 @@ not know sockets or processes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -35,6 +35,16 @@ class QuestionFlight:
     def number(self) -> int:
         """Its number among the jobs of the session."""
         return self.ask.number
+
+    def message(self) -> dict[str, Any]:
+        """What the worker is sent of it."""
+        query = self.ask.query
+        return {"type": query.kind, "id": self.ask.number, **query.fields}
+
+    @property
+    def passed(self) -> Sequence[int]:
+        """The descriptors that go with it; they are open as long as it has no answer."""
+        return self.ask.query.passed
 
 
 @attrs.define(eq=False)
@@ -66,9 +76,35 @@ class ExecutionFlight:
         return self.run.number
 
     @property
+    def passed(self) -> Sequence[int]:
+        """As of a question: none."""
+        return ()
+
+    @property
     def execution(self) -> str:
         """Its id."""
         return self.run.request.execution
+
+    def message(self) -> dict[str, Any]:
+        """What the worker is sent of it."""
+        request = self.run.request
+        fields = {
+            "type": "execute",
+            "execution": request.execution,
+            "number": self.run.number,
+            "code": request.code,
+            "filename": request.filename,
+            "silent": request.silent,
+            "allow_input": request.allow_input,
+            "transaction_policy": request.transaction_policy,
+            "guard": request.guard,
+            "transaction": self.run.transaction,
+        }
+        if request.report_namespace:
+            fields["report_namespace"] = True
+        if request.traceparent is not None:
+            fields["traceparent"] = request.traceparent
+        return fields
 
     def begin(self, background: list[Output | Gap]) -> None:
         """Tell, without waiting, that it starts, and what was printed before it."""

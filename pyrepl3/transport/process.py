@@ -31,6 +31,7 @@ _WORD = Struct("=Q")
 _WANTED_OFFSET = 0
 _CONSUMED_OFFSET = _WORD.size
 _BEGUN_OFFSET = 4 * _WORD.size
+_MARK_OFFSET = 7 * _WORD.size
 
 LEAVE = signal.SIGRTMIN + 7
 """As in worker/snapshots.py."""
@@ -171,8 +172,14 @@ class WorkerProcess:
         page = fcntl.fcntl(self._control_page, fcntl.F_DUPFD_CLOEXEC, 0)
         return WorkerProcess(pid, pidfd, page)
 
-    def let_speak(self) -> bool:
-        """Let a snapshot take over: it waits for this signal, and blocks all others until then."""
+    def let_speak(self, mark: bytes) -> bool:
+        """Let a snapshot take over: it waits for this signal, and blocks all others until then.
+
+        ``mark``: up to which it is to throw away what it reads.
+        """
+        if self._closed:
+            return False
+        os.pwrite(self._control_page, mark, _MARK_OFFSET)
         return self._signal(LEAVE, group=False)
 
     def kill(self) -> bool:

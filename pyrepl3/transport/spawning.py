@@ -15,6 +15,10 @@ import attrs
 from actors import Answer, Reply
 from pyrepl3.events import Stream
 
+MARK_BYTES = 8
+"""A word of the control page. It is chosen by chance for each take-over, so that nothing which was
+sent before has it."""
+
 
 @attrs.frozen
 class WorkerExit:
@@ -78,8 +82,8 @@ class Process(Protocol):
     def resume(self) -> bool:
         """Let it go on, if someone has stopped it. False when it is dead."""
 
-    def let_speak(self) -> bool:
-        """Let a snapshot take over. False when it is dead."""
+    def let_speak(self, mark: bytes) -> bool:
+        """Let a snapshot take over: what it is to do is behind this mark. False when it is dead."""
 
     def kill(self) -> bool:
         """End it, and what it has started, without asking. False when it is dead."""
@@ -108,6 +112,9 @@ class Descriptors(Protocol):
 
     def pass_to(self, process: Process) -> None:
         """From now on its death is waited for; the one before has died."""
+
+    def start_over(self, mark: bytes) -> None:
+        """Forget what was sent and does not fit yet; behind this mark comes what is to be done."""
 
     def forget_socket(self) -> None:
         """Read and write the socket no more: it is at its end, or not to be trusted."""

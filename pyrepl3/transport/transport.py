@@ -12,6 +12,7 @@ waits for the reader.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from secrets import token_bytes
 from typing import Any
 
 import attrs
@@ -25,7 +26,13 @@ from pyrepl3.events import Stream
 from pyrepl3.messages import AnswerInput, Ask, Died, Run, SessionMessage, TransportMessage
 from pyrepl3.transport import verdicts
 from pyrepl3.transport.flight import ExecutionFlight, Flight, QuestionFlight
-from pyrepl3.transport.spawning import Descriptors, Process, Worker, WorkerExit
+from pyrepl3.transport.spawning import (
+    MARK_BYTES,
+    Descriptors,
+    Process,
+    Worker,
+    WorkerExit,
+)
 from pyrepl3.transport.uplink import Uplink
 from pyrepl3.wire.worker_messages import ProtocolViolation, encode_message
 
@@ -68,6 +75,7 @@ class Transport:
     _uplink: Uplink = attrs.field(init=False)
     _is_ending: bool = attrs.field(default=False, init=False)
     """Whether the session is: no snapshot is to go on from here."""
+    _shutdown: messages.Shutdown | None = attrs.field(default=None, init=False)
     _violation: str | None = attrs.field(default=None, init=False)
     _killed_for_ladder: bool = attrs.field(default=False, init=False)
     _stack: str = attrs.field(default="", init=False)
@@ -132,30 +140,13 @@ class Transport:
 
     def _run(self, message: Run) -> None:
         flight = ExecutionFlight.of(message)
-        request = message.request
-        fields = {
-            "type": "execute",
-            "execution": request.execution,
-            "number": message.number,
-            "code": request.code,
-            "filename": request.filename,
-            "silent": request.silent,
-            "allow_input": request.allow_input,
-            "transaction_policy": request.transaction_policy,
-            "guard": request.guard,
-            "transaction": message.transaction,
-        }
-        if request.report_namespace:
-            fields["report_namespace"] = True
-        if request.traceparent is not None:
-            fields["traceparent"] = request.traceparent
-        flight.sent = self._send(fields)
+        flight.sent = self._send_flight(flight)
         self._uplink.launch(flight)
 
     def _ask(self, message: Ask) -> None:
-        query = message.query
-        self._uplink.launch(QuestionFlight(message))
-        self._send({"type": query.kind, "id": message.number, **query.fields}, query.passed)
+        flight = QuestionFlight(message)
+        self._uplink.launch(flight)
+        self._send_flight(flight)
 
     def _answer_input(self, message: AnswerInput) -> None:
         self._send(
@@ -194,7 +185,14 @@ class Transport:
 
     def _shut_down(self, message: messages.Shutdown) -> None:
         self._is_ending = True
+        self._shutdown = message
+        self._send_shutdown(message)
+
+    def _send_shutdown(self, message: messages.Shutdown) -> None:
         self._send({"type": "shutdown", "reason": "closed", "grace_s": message.grace_s})
+
+    def _send_flight(self, flight: Flight) -> bool:
+        return self._send(flight.message(), flight.passed)
 
     def _send(self, message: dict[str, Any], passed: Sequence[int] = ()) -> bool:
         return self._descriptors.send(encode_message(message), passed)
@@ -214,7 +212,22 @@ class Transport:
                 return cause
             await self._uplink.survive(cause, begun)
             self._violation, self._killed_for_ladder, self._stack = None, False, ""
-            self._process.let_speak()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Have the snapshot speak, and do what nobody has begun.
+
+        All of that is sent again, behind a mark up to which it throws away what it reads: how much
+        of the socket the dead process had read nobody knows, as it may have died within a message,
+        or between its reading and its word that it has.
+        """
+        mark = token_bytes(MARK_BYTES)
+        self._descriptors.start_over(mark)
+        for flight in self._uplink.flights:
+            self._send_flight(flight)
+        if self._shutdown is not None:
+            self._send_shutdown(self._shutdown)
+        self._process.let_speak(mark)
 
     async def _learn_cause(self) -> verdicts.Cause:
         """Why the process ended. A snapshot that outlives it has its place from then on."""

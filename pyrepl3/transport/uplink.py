@@ -315,8 +315,8 @@ class Uplink:
     async def survive(self, cause: verdicts.Cause, begun: int) -> None:
         """The worker has died, and all that it said is taken: a snapshot speaks from here on.
 
-        What it had begun has ended by that, also what it had ended unheard. What is behind the job
-        ``begun`` waits in the socket still, and is for whoever reads it next.
+        What it had begun has ended by that, also what it had ended unheard. Nothing of what is
+        behind the job ``begun`` has run: that is to be sent again, or what could not be sent, now.
         """
         self.is_deaf, self.transaction = False, 0
         self._decoder = FrameDecoder()
@@ -327,6 +327,11 @@ class Uplink:
             # What was noted is of the last one that had begun; of others it is not known.
             of_it = cause if flight.number == begun else attrs.evolve(cause, uncovered=None)
             await self._undo(flight, of_it)
+        for flight in self.flights:
+            if isinstance(flight, ExecutionFlight) and not flight.sent:
+                flight.sent = True
+                if flight is self.flights[0]:
+                    self._begin_next()
 
     async def _undo(self, flight: Flight, cause: verdicts.Cause) -> None:
         if isinstance(flight, ExecutionFlight):

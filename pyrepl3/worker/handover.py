@@ -8,16 +8,19 @@ A process that is killed while it writes leaves the record before it: there are 
 word that says which one counts.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from .codec import decode_message, pack
 
-SURVIVOR, COUNT, BEGUN, RECORDED, KEPT = 2, 3, 4, 5, 8
+SURVIVOR, COUNT, BEGUN, RECORDED, MARK, KEPT = 2, 3, 4, 5, 7, 8
 """Words of the control page: who takes over when this process dies, and the execution count then;
-the number of the last job that was taken from the socket, so that the service knows which it holds
-still; how many records were written; and, from the last word on, those that are kept, up to a 0.
-The zygote reads SURVIVOR and KEPT too."""
+the number of the last job that was begun, so that the service knows which to send again; how many
+records were written; the mark in the socket up to which all was sent to others than who takes over;
+and, from the last word on, those that are kept, up to a 0. The zygote reads SURVIVOR and KEPT
+too."""
+WORD_BYTES = 8
 MOST_KEPT = 64
 
 RECORD_OFFSET = 8192
@@ -64,8 +67,13 @@ class Handover:
         if self.is_possible:
             self._words[COUNT] = count
 
+    @property
+    def mark(self) -> bytes:
+        """What the service has written into the socket before it let this process speak."""
+        return int(self._words[MARK]).to_bytes(WORD_BYTES, sys.byteorder)
+
     def note_begun(self, number: int) -> None:
-        """That job was taken from the socket."""
+        """That job is this process's from here on, whatever becomes of it."""
         if self.is_possible:
             self._words[BEGUN] = number
 

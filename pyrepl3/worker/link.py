@@ -1,7 +1,7 @@
 """The worker's end of the protocol: one frame at a time, in both directions.
 
 Owns the descriptors, the partial writes and the partial reads. Reads exactly one frame, never
-ahead, so what still waits in the socket belongs to whoever survives. Bytes that could not be
+ahead: whoever waits for the next one looks whether the socket can be read. Bytes that could not be
 written yet are kept and go first, whatever interrupted the wait for them. Must not know what
 the messages mean.
 """
@@ -11,7 +11,7 @@ from _thread import RLock
 from array import array
 from collections import deque
 from errno import ECONNRESET, EPIPE
-from posix import _exit, read, set_blocking, set_inheritable, write
+from posix import _exit, close, read, set_blocking, set_inheritable, write
 from select import POLLIN, POLLOUT, poll
 from signal import pause
 from typing import Any, NoReturn
@@ -129,6 +129,26 @@ class Link:
         """The descriptors that came with the last message, for the caller to close."""
         passed, self._passed = self._passed, []
         return passed
+
+    def skip_past(self, mark: bytes) -> None:
+        """Throw away what others were to read, up to this mark and with it; ends the process at the
+        end of file.
+
+        They may have read a part of a message, so it is no message that is looked for. Never reads
+        past the mark: what is behind it is for whoever waits until the descriptor can be read.
+        """
+        seen = self._incoming
+        seen.clear()
+        try:
+            while seen != mark:
+                while not mark.startswith(bytes(seen)):
+                    del seen[0]
+                self._read(len(mark) - len(seen))
+        except LinkEnded:
+            _exit(0)
+        seen.clear()
+        for each in self.take_passed():
+            close(each)
 
     def is_readable(self, timeout_ms: int) -> bool:
         """Whether a message, or its beginning, is there within the time."""

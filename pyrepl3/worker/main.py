@@ -136,9 +136,11 @@ class Prepared:
                 call_user(stream.flush)
         self.link.drain()
 
-    def _take_over(self, count: int) -> None:
+    def _take_over(self, count: int, mark: bytes) -> None:
         """This process was a snapshot, and is the session's from now on."""
         self.interrupts.adopt_process()
+        self.questions.adopt_process()
+        self.link.skip_past(mark)
         self.loops.adopt_process()
         self.runner.adopt_session(count)
 

@@ -84,7 +84,7 @@ class Snapshots:
         *,
         check: Callable[[], None],
         flush: Callable[[], None],
-        taken_over: Callable[[int], None],
+        taken_over: Callable[[int, bytes], None],
     ) -> None:
         self.is_forking = False
         """Whether what is forked now is a keeper, and no child of the user's."""
@@ -197,7 +197,7 @@ class Snapshots:
         self._reap()
 
     def note_begun(self, number: int) -> None:
-        """That job was taken from the socket."""
+        """That job is this process's from here on, whatever becomes of it."""
         self.handover.note_begun(number)
         if self._ended:
             self._reap()
@@ -245,7 +245,7 @@ class Snapshots:
         for descriptor, offset in offsets:
             with suppress(OSError):  # its file has become a pipe, say, by another name for it
                 lseek(descriptor, offset, os.SEEK_SET)
-        self._taken_over(self.handover.count)
+        self._taken_over(self.handover.count, self.handover.mark)
         pthread_sigmask(SIG_SETMASK, mask)
 
 

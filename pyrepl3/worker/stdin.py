@@ -54,6 +54,10 @@ class Questions:
         """No more questions; a thread that still waits for an answer gets the end of file."""
         self._execution = None
 
+    def adopt_process(self) -> None:
+        """After a take-over: what was read ahead was sent to the process that has died."""
+        self.backlog.clear()
+
     def take(self, message: dict[str, Any]) -> None:
         """An answer that the main loop read: some thread waits for it."""
         if message["input"] in self._open:

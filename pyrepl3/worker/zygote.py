@@ -34,7 +34,7 @@ from .birth import (
     wait_for_execution,
 )
 from .codec import decode_message, pack
-from .handover import KEPT, MOST_KEPT, SURVIVOR
+from .handover import KEPT, MOST_KEPT, SURVIVOR, WORD_BYTES
 from .limits import apply_limits
 from .main import prepare, run_worker
 
@@ -44,8 +44,6 @@ MAX_CONFIGURATION_BYTES = 192 * 1024
 MAX_PACKET_BYTES = 4096
 MAX_TRACEBACK_CHARACTERS = 16 * 1024
 DESCRIPTORS_PER_WORKER = 4
-WORD_BYTES = 8
-"""Of the control page."""
 SWEEP_S = 1.5
 """How long an ending zygote waits for what it has killed; a process in an uninterruptible system
 call would take longer."""

@@ -272,6 +272,29 @@ async def test_a_rest_for_who_hangs_up_is_let_go(inside: Inside) -> None:
     descriptors.close()
 
 
+async def test_what_did_not_fit_before_a_take_over_is_sent_no_more() -> None:
+    """What did, in part or whole, is for its reader to throw away."""
+    mark = b"the mark"
+    with on_the_system() as inside:
+        descriptors = inside.worker.open_descriptors()
+        read = bytearray()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(descriptors.send_rests)
+            assert descriptors.send(bytes(2**21))
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            descriptors.start_over(mark)
+            assert descriptors.send(b"a job")
+            with trio.fail_after(30):
+                while not read.endswith(b"a job"):
+                    await trio.lowlevel.checkpoint()
+                    read += inside.read(2**16)
+            nursery.cancel_scope.cancel()
+        descriptors.close()
+
+    assert len(read) < 2**21
+    assert read.lstrip(b"\0") == mark + b"a job"
+
+
 async def test_its_death_is_seen_by_all_who_wait(inside: Inside) -> None:
     process = inside.worker.process
     descriptors = inside.worker.open_descriptors()

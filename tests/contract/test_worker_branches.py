@@ -19,6 +19,8 @@ from zygote_driver import (
 )
 
 from pyrepl3.wire.frames import encode_frame
+from pyrepl3.worker.handover import MARK, WORD_BYTES
+from pyrepl3.worker.snapshots import LEAVE
 
 
 @pytest.fixture
@@ -233,6 +235,9 @@ def test_a_branch_counts_on_and_takes_snapshots_of_its_own(zygote: DrivenZygote)
     report, descriptors = copy.hear()
     assert (report["type"], report["signal"]) == ("exited", signal.SIGKILL)
     assert report["survivor"] > 0
-    signal.pidfd_send_signal(descriptors[0], signal.SIGRTMIN + 7)
+    mark = b"the mark"
+    os.pwrite(other.control_page, mark, MARK * WORD_BYTES)
+    other.protocol.sendall(mark)
+    signal.pidfd_send_signal(descriptors[0], LEAVE)
     assert other.run("x") == 1
     os.close(descriptors[0])

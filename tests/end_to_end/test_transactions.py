@@ -205,6 +205,46 @@ async def test_a_process_that_dies_idle_in_a_transaction_goes_back_to_its_beginn
         await session.commit()
 
 
+DIES = """
+import os, signal, sys
+def die(*arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+worker = sys.modules['_pyrepl3.worker.main']._prepared
+"""
+DIES_BEFORE_ITS_WORD = f"{DIES}worker.snapshots.note_begun = die"
+DIES_WITHIN_A_MESSAGE = f"""{DIES}
+link = worker.link
+def read(count, original=link._read):
+    if link._incoming:
+        original(1)
+        die()
+    original(count)
+link._read = read
+"""
+
+
+@pytest.mark.parametrize("death", [DIES_BEFORE_ITS_WORD, DIES_WITHIN_A_MESSAGE])
+async def test_who_dies_between_its_reading_and_its_word_that_it_has_leaves_all_to_who_takes_over(
+    session: pyrepl3.Session, death: str
+) -> None:
+    """Nothing of what it was sent has run, and it is the process before that was rolled back."""
+    await session.begin()
+    await session.run("kept = 'changed'")
+    (await session.run(death)).raise_for_error()
+    told: dict[str, object] = {}
+
+    async def run(code: str) -> None:
+        ended = await session.run(code, timeout_s=20)
+        told[code] = ended.error and ended.error.code
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run, "kept = 'by one of them'")
+        nursery.start_soon(run, "kept = 'by the other'")
+
+    assert set(told.values()) == {"NO_TRANSACTION"}
+    assert await value(session, "kept") == "before"
+
+
 async def test_transactions_do_not_nest(session: pyrepl3.Session) -> None:
     await session.begin()
     with pytest.raises(pyrepl3.TransactionActive):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import attrs
 import pytest
@@ -12,21 +13,27 @@ import trio.testing
 
 from actors import Address, Answer, Reply, open_mailbox, open_reply
 from pyrepl3.config import Timeouts
-from pyrepl3.events import Stream
+from pyrepl3.events import Started, Stream
 from pyrepl3.messages import (
+    Ask,
     Died,
     DumpStack,
     Ended,
+    EventReceiver,
     Execute,
     Kill,
+    Query,
     Run,
     SessionMessage,
+    Shutdown,
     TransportMessage,
     open_events,
 )
-from pyrepl3.transport.spawning import Process, Readable, Survivor, WorkerExit
+from pyrepl3.transport.spawning import MARK_BYTES, Process, Readable, Survivor, WorkerExit
 from pyrepl3.transport.transport import Ready, Transport
+from pyrepl3.wire.frames import HEADER_BYTES
 from pyrepl3.wire.worker_messages import encode_message
+from pyrepl3.worker.codec import decode_message
 
 Clock = trio.testing.MockClock
 READY = encode_message(
@@ -45,6 +52,9 @@ class MemoryWorker:
     begins: int = 0
     notes: bytes = b""
     speaks: bool = False
+    mark: bytes = b""
+    sent: list[object] = attrs.field(factory=list)
+    """The numbers of the jobs that were sent to it, the mark, and what else."""
 
     def __attrs_post_init__(self) -> None:
         self.news.set()
@@ -83,9 +93,13 @@ class MemoryWorker:
     def resume(self) -> bool:
         return not self.dead.is_set()
 
-    def let_speak(self) -> bool:
+    def let_speak(self, mark: bytes) -> bool:
         self.speaks = True
+        self.mark = mark
         return not self.dead.is_set()
+
+    def start_over(self, mark: bytes) -> None:
+        self.sent.append(mark)
 
     def pass_to(self, process: Process) -> None:
         self.dead, self.news = process.dead, process.news
@@ -117,6 +131,8 @@ class MemoryWorker:
         self.data = b""
 
     def send(self, data: bytes, passed: Sequence[int] = ()) -> bool:
+        message = decode_message(data[HEADER_BYTES:])
+        self.sent.append(message.get("number", message.get("id", message["type"])))
         return not self.dead.is_set()
 
     async def send_rests(self) -> None:
@@ -134,9 +150,9 @@ class World:
 
 
 @asynccontextmanager
-async def open_transport() -> AsyncIterator[World]:
+async def open_transport(*, mailbox: int = 16) -> AsyncIterator[World]:
     address: Address[SessionMessage]
-    address, session = open_mailbox(16)
+    address, session = open_mailbox(mailbox)
     exit_reply: Reply[WorkerExit]
     exit_answer: Answer[WorkerExit]
     exit_reply, exit_answer = open_reply()
@@ -177,10 +193,15 @@ async def outlive(world: World) -> MemoryWorker:
 
 async def run_guarded(world: World) -> None:
     """Have it run what has a snapshot."""
-    send, _ = open_events()
-    world.address.send_nowait(Run(1, Execute("e1", "1", send, guard=True), None))
+    await send_run(world, 1)
     world.worker.begins = 1
+
+
+async def send_run(world: World, number: int) -> EventReceiver:
+    send, receive = open_events()
+    world.address.send_nowait(Run(number, Execute(f"e{number}", "1", send, guard=True), None))
     await trio.testing.wait_all_tasks_blocked()
+    return receive
 
 
 async def kill(world: World, number: int | None) -> None:
@@ -197,6 +218,64 @@ async def test_a_snapshot_goes_on_from_what_was_killed_alone(autojump_clock: Clo
         assert world.session.receive_nowait() == Ended(1, "rolled_back")
         assert survivor.speaks
         world.worker.kill()
+
+
+async def test_what_nobody_has_begun_is_sent_again_behind_a_mark(autojump_clock: Clock) -> None:
+    """Also what the dead process had read of the socket by then, or a part of it."""
+    async with open_transport() as world:
+        await run_guarded(world)
+        await send_run(world, 2)
+        reply: Reply[Mapping[str, Any]]
+        reply, _ = open_reply()
+        world.address.send_nowait(Ask(3, Query("history", {}, reply)))
+        await kill(world, 1)
+        world.worker.sent.clear()
+        survivor = await outlive(world)
+
+        assert len(survivor.mark) == MARK_BYTES
+        assert world.worker.sent == [survivor.mark, 2, 3]
+        world.worker.kill()
+
+
+async def test_what_could_not_be_sent_to_the_dead_begins_in_who_has_taken_over(
+    autojump_clock: Clock,
+) -> None:
+    async with open_transport() as world:
+        reply: Reply[Mapping[str, Any]]
+        reply, _ = open_reply()
+        world.address.send_nowait(Ask(1, Query("begin", {}, reply)))
+        await trio.testing.wait_all_tasks_blocked()
+        world.worker.begins = 1
+        world.worker.data = encode_message({"type": "begun", "id": 1})
+        world.worker.news.set()
+        await trio.testing.wait_all_tasks_blocked()
+        world.worker.kill()
+        events = await send_run(world, 2)
+        survivor = await outlive(world)
+
+        assert survivor.speaks
+        assert events.receive_nowait() == Started("e2")
+        world.worker.kill()
+
+
+async def test_what_was_told_to_shut_down_when_it_was_dead_already_is_told_again(
+    autojump_clock: Clock,
+) -> None:
+    """The session is told that the job has ended before the snapshot may speak."""
+    async with open_transport(mailbox=0) as world:
+        await run_guarded(world)
+        await kill(world, 1)
+        survivor = await outlive(world)
+        assert not survivor.speaks
+        world.address.send_nowait(Shutdown(1.0))
+        await trio.testing.wait_all_tasks_blocked()
+        world.worker.sent.clear()
+
+        assert await world.session.receive() == Ended(1, "rolled_back")
+        await trio.testing.wait_all_tasks_blocked()
+        assert world.worker.sent == [survivor.mark, "shutdown"]
+        world.worker.kill()
+        assert isinstance(await world.session.receive(), Died)
 
 
 async def test_what_has_ended_is_killed_no_more(autojump_clock: Clock) -> None:
