@@ -2,5 +2,5 @@
 EXTENDS Snapshot
 
 \* Whoever comes to a request does it. It was asked before its transaction was known to be over.
-IsForAny(n, begun) == TRUE
+IsForAny(n, open) == TRUE
 =============================================================================

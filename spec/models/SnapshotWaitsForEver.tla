@@ -1,6 +1,6 @@
------------------------ MODULE SnapshotWaitsForEver -----------------------
+------------------------ MODULE SnapshotWaitsForEver ------------------------
 EXTENDS Snapshot
 
-\* It waits for a word that nobody is left to send: the zygote has died too, or reported too late.
-Never == FALSE
+\* Who was to take the report has given up, and there is nobody else.
+Never(p) == FALSE
 =============================================================================
