@@ -808,6 +808,7 @@ ASessionEndsOnce == [][hand = "gone" => hand' = "gone" /\ holds' = holds]_vars
 AnAcceptedRequestEnds ==
     \A n \in Numbers : n \in DOMAIN kind ~> n \in DOMAIN told /\ told[n] # <<>>
 ASessionThatClosesEnds == forsaken ~> hand = "gone"
+AKillForGoodIsTheEnd == kill = ForGood ~> hand = "gone"
 NothingOutlivesItsSession == hand = "gone" ~> [](\A p \in Pids : ~Lives(p))
 ASurvivorIsHeldOrEnds ==
     \A p \in 1 .. Cardinality(Numbers) + 1 :
