@@ -103,6 +103,7 @@ Lives(p) == p \in DOMAIN processes /\ processes[p].at # "dead"
 Works(p) == p \in DOMAIN processes /\ processes[p].at \in OfWorkers
 IsKeeper(p) == p \in DOMAIN processes /\ processes[p].at \in OfKeepers
 IsReady(p) == p \in DOMAIN processes /\ processes[p].at = "keeps"
+IsAlone(p) == IsKeeper(p) /\ ~Lives(processes[p].parent)
 Killed(ps) == [p \in DOMAIN processes |-> IF p \in ps THEN Dead ELSE processes[p]]
 
 Frame(from, n, what) == [from |-> from, job |-> n, what |-> what]
@@ -549,8 +550,7 @@ TakeOver(k) ==
 
 \* Its parent has died, and no zygote has come in its place: there is nobody to be tied to.
 FindNoZygote(k) ==
-    /\ IsKeeper(k)
-    /\ ~Lives(processes[k].parent)
+    /\ IsAlone(k)
     /\ ~zygote
     /\ processes' = Killed({k})
     /\ UNCHANGED <<service, down, up, page, reports, zygote, workers>>
@@ -809,6 +809,7 @@ AnAcceptedRequestEnds ==
     \A n \in Numbers : n \in DOMAIN kind ~> n \in DOMAIN told /\ told[n] # <<>>
 ASessionThatClosesEnds == forsaken ~> hand = "gone"
 AKillForGoodIsTheEnd == kill = ForGood ~> hand = "gone"
+NothingOutlivesItsZygote == ~zygote ~> [](\A p \in Pids : ~Lives(p))
 NothingOutlivesItsSession == hand = "gone" ~> [](\A p \in Pids : ~Lives(p))
 ASurvivorIsHeldOrEnds ==
     \A p \in 1 .. Cardinality(Numbers) + 1 :
