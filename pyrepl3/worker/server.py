@@ -29,6 +29,9 @@ from .values import encodable, safe_str, true_name
 RUNNER_BROKEN_STATUS = 70
 """EX_SOFTWARE of sysexits.h: the runner itself failed."""
 
+COPY_ENDS_MS = 50
+"""For a copy of this process that was killed."""
+
 Message = dict[str, Any]
 
 _chdir, _getcwd, _environ = os.chdir, os.getcwd, os.environ
@@ -95,9 +98,23 @@ class Server:
         backlog = self._questions.backlog
         if backlog:
             return backlog.popleft()
+        if self._snapshots.huge_pages.is_due:
+            self._move_memory()
         self._loops.wait_for_message()
         with self._questions.reading:
             return backlog.popleft() if backlog else self._link.receive()
+
+    def _move_memory(self) -> None:
+        """While nothing is asked; not beside a copy, which would keep the old place as its own."""
+        pages, snapshots = self._snapshots.huge_pages, self._snapshots
+        if self._transactions.history.is_kept or snapshots.opened is not None:
+            return
+        # The last copy takes some time to end: it has as many pages.
+        for _ in range(COPY_ENDS_MS):
+            if not pages.is_due or self._link.is_readable(1 if snapshots.has_copies else 0):
+                return
+            if not snapshots.has_copies:
+                pages.move_some()
 
     def _handle(self, message: Message) -> None:
         number = message.get("number", message.get("id"))

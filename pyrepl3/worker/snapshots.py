@@ -28,12 +28,13 @@ from contextlib import suppress
 from posix import _exit, close, fork, getppid, lseek, pipe2, read, setsid, write
 from select import POLLIN, poll
 from stat import S_ISREG
-from time import time
+from time import perf_counter, time
 from typing import Any
 
 from . import orphans
 from .descriptors import CONFIGURATION
 from .handover import Handover
+from .huge_pages import HugePages
 
 LEAVE = SIGRTMIN + 7
 """By which the service lets a keeper speak; as in transport/process.py."""
@@ -89,6 +90,7 @@ class Snapshots:
         self.is_forking = False
         """Whether what is forked now is a keeper, and no child of the user's."""
         self.handover = Handover()
+        self.huge_pages = HugePages()
         self.on_take_over: Callable[[], None] = lambda: None
         """Called in a keeper that has taken over, before anything else of the session's."""
         self._check = check
@@ -185,6 +187,12 @@ class Snapshots:
         """The one that takes over when this process dies."""
         return self._open
 
+    @property
+    def has_copies(self) -> bool:
+        """Whether this process shares its memory with one; those of its history do not count."""
+        self._reap()
+        return self._open is not None or bool(self._ended)
+
     def close(self) -> Keeper | None:
         """The open one, which is its caller's to name or to end: nothing is open from here on."""
         keeper, self._open = self._open, None
@@ -204,10 +212,12 @@ class Snapshots:
 
     def _fork(self) -> int:
         self.is_forking = True
+        started = perf_counter()
         try:
             return fork()
         finally:
             self.is_forking = False
+            self.huge_pages.note_fork(perf_counter() - started)
 
     def _reap(self) -> None:
         for pid in list(self._ended):
