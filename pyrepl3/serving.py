@@ -137,6 +137,7 @@ class _Branch:
             pool=statistics.pool,
             restarts={**statistics.restarts, **self.root.statistics().restarts},
             host=None if self.host is None else self.host.statistics(),
+            snapshots=statistics.snapshots,
         )
 
     def unready_reasons(self) -> tuple[str, ...]:

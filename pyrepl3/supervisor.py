@@ -82,6 +82,8 @@ class Statistics:
     pool: PoolStatistics
     restarts: Mapping[str, int]
     """How often each of its actors failed and was started again; of spawners by template."""
+    snapshots: int
+    """Kept ones that sessions can be opened from by their names."""
 
 
 def zygote_spawner(name: str, config: Config, sink: Sink | None = None) -> Spawner:
@@ -355,7 +357,11 @@ class Supervisor:
 
         def read() -> Figures:
             statistics = self.statistics()
-            return Figures(pool=statistics.pool, restarts=statistics.restarts)
+            return Figures(
+                pool=statistics.pool,
+                restarts=statistics.restarts,
+                snapshots=statistics.snapshots,
+            )
 
         metrics = Metrics(read, self.config.templates)
         with self.observers.joined_by(metrics):
@@ -364,7 +370,11 @@ class Supervisor:
     def statistics(self) -> Statistics:
         """How the service stands now, as a frozen object."""
         assert self._tree.pool is not None
-        return Statistics(pool=self._tree.pool.statistics(), restarts=self._tree.restarts())
+        return Statistics(
+            pool=self._tree.pool.statistics(),
+            restarts=self._tree.restarts(),
+            snapshots=len(self._tree.snapshots),
+        )
 
 
 @asynccontextmanager

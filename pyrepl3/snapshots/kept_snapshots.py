@@ -100,6 +100,10 @@ class KeptSnapshots:
         finally:
             close_mailbox(inbox, _refuse)
 
+    def __len__(self) -> int:
+        """How many can be found by their names."""
+        return sum(kept.is_listed for kept in self._kept.values())
+
     def get(self, template: str) -> KeptSnapshot | None:
         """What sessions of this one are forked from, while it lives."""
         return self._kept.get(template)

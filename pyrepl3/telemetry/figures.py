@@ -37,3 +37,5 @@ class Figures:
     pool: PoolStatistics
     restarts: Mapping[str, int]
     host: HostStatistics | None = None
+    snapshots: int = 0
+    """Kept ones that sessions can be opened from by their names."""

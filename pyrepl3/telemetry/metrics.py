@@ -281,7 +281,7 @@ class _Scraped(Collector):
     def collect(self) -> Iterator[Metric]:
         """All of it, of one moment."""
         figures = self._read()
-        yield from _of_pool(figures.pool)
+        yield from _of_pool(figures.pool, figures.snapshots)
         opened = figures.pool.open_breakers
         yield _gauges(
             "pyrepl3_pool_breaker_open",
@@ -299,7 +299,7 @@ class _Scraped(Collector):
             yield from _of_host(figures.host)
 
 
-def _of_pool(pool: PoolStatistics) -> Iterator[Metric]:
+def _of_pool(pool: PoolStatistics, snapshots: int) -> Iterator[Metric]:
     yield _gauges(
         "pyrepl3_pool_sessions",
         "Sessions of the pool, by phase.",
@@ -313,6 +313,9 @@ def _of_pool(pool: PoolStatistics) -> Iterator[Metric]:
         "pyrepl3_pool_hit_ratio",
         "Acquisitions that found an idle session, of all since the start.",
         value=pool.hit_rate,
+    )
+    yield GaugeMetricFamily(
+        "pyrepl3_snapshots", "Kept states that sessions can be opened from.", value=snapshots
     )
     for name, text, value in (
         ("hits", "Acquisitions that found an idle session.", pool.hits),

@@ -216,7 +216,7 @@ def as_told(sessions: list[Any]) -> set[str]:
 async def test_rest_forks_keeps_lists_and_drops(running: Running) -> None:
     import httpx
 
-    _, served = running
+    supervisor, served = running
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(base_url=served.url, headers=headers) as http:
         session = (await http.post("/v1/sessions")).json()["session"]
@@ -226,6 +226,7 @@ async def test_rest_forks_keeps_lists_and_drops(running: Running) -> None:
         forks = [await http.post(f"{url}/fork", json={"count": 2}, headers=keyed) for _ in range(2)]
         kept = await http.post(f"{url}/snapshot", json={"name": "s"})
         listed = await http.get("/v1/snapshots")
+        kept_then = supervisor.statistics().snapshots
         opened = await http.post("/v1/sessions", json={"from_snapshot": "s"})
         values = []
         for each in (*forks[0].json()["sessions"], opened.json()):
@@ -236,6 +237,7 @@ async def test_rest_forks_keeps_lists_and_drops(running: Running) -> None:
         bad = await http.post(f"{url}/fork", json={"count": 0})
 
     assert [each.status_code for each in forks] == [201, 201]
+    assert kept_then == 1
     assert as_told(forks[0].json()["sessions"]) == as_told(forks[1].json()["sessions"])
     assert (kept.status_code, kept.json()["name"]) == (201, "s")
     assert [each["name"] for each in listed.json()["snapshots"]] == ["s"]
