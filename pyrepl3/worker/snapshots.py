@@ -245,8 +245,10 @@ class Snapshots:
             if sigwait({LEAVE, ORPHANED}) == LEAVE:
                 break
         orphans.die_with_parent(self._zygote)
-        # Of two that wait, the leave comes first; the other would kill when it is let through.
-        sigtimedwait({ORPHANED}, 0)
+        # Of those that wait the leave comes first; the others would kill when they are let through.
+        # There is one for each thread that the original had when it died.
+        while sigtimedwait({ORPHANED}, 0) is not None:
+            pass
         orphans.become_subreaper()
         self.handover.name_survivor(0)
         self._open = None

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -39,6 +43,14 @@ async def session() -> AsyncIterator[pyrepl3.Session]:
     ):
         await session.run("kept = 'before'")
         yield session
+
+
+@pytest.fixture
+def busy() -> Iterator[int]:
+    """The pid of a process that always has something to do."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        yield process.pid
+        process.kill()
 
 
 async def value(session: pyrepl3.Session, code: str) -> object:
@@ -99,6 +111,40 @@ async def test_what_passes_its_deadline_is_undone(session: pyrepl3.Session, code
     assert ended.error is not None
     assert (ended.error.code, ended.error.state) == ("EXECUTION_TIMEOUT", "rolled_back")
     assert await value(session, "kept") == "before"
+
+
+@pytest.mark.parametrize("attempt", range(3))
+async def test_threads_that_a_cell_has_started_end_with_it(
+    session: pyrepl3.Session, busy: int, attempt: int
+) -> None:
+    """The kernel tells the snapshot of the death of each: all of that waits for it, and its leave
+    to speak too, where it is not given the processor meanwhile."""
+    cpus = os.sched_getaffinity(0)
+    starved: list[int] = []
+
+    def schedule(policy: int, on: set[int]) -> None:
+        for pid in starved:
+            os.sched_setaffinity(pid, on)
+            os.sched_setscheduler(pid, policy, os.sched_param(0))
+
+    def starve_the_snapshot(_: str) -> str:
+        [keeper] = psutil.Process(session.pid).children()
+        starved.append(keeper.pid)
+        schedule(os.SCHED_IDLE, {min(cpus)})
+        os.sched_setaffinity(busy, {min(cpus)})
+        return ""
+
+    code = (
+        "import os, threading, time\n"
+        "for _ in range(5): threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        f"input()\n{EXIT}"
+    )
+    ended = await session.run(code, guard=True, on_input=starve_the_snapshot)
+    with suppress(ProcessLookupError):  # that it has died is for the next lines to say
+        schedule(os.SCHED_OTHER, cpus)
+
+    assert ended.state == "rolled_back"
+    assert await value(session, "import threading; threading.active_count()") == 1
 
 
 async def test_an_interrupt_tells_what_became_of_the_state(session: pyrepl3.Session) -> None:
