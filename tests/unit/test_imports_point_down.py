@@ -56,6 +56,7 @@ PURE = [
     "pyrepl3/telemetry/figures.py",
     "pyrepl3/telemetry/health.py",
     "pyrepl3/telemetry/log_lines.py",
+    "pyrepl3/transport/at_risk.py",
     "pyrepl3/transport/output.py",
     "pyrepl3/transport/verdicts.py",
     "pyrepl3/wire/client_codec.py",
