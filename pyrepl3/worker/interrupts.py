@@ -117,6 +117,10 @@ class Interrupts:
             return False
         return True
 
+    def calls_off(self, number: int) -> bool:
+        """Whether the service has interrupted the job of that number, which has not begun."""
+        return bool(self._words[0] == number)
+
     def end(self) -> None:
         """The execution is over; an interrupt that was put off until now was for it alone."""
         self.current = 0

@@ -39,6 +39,20 @@ class Namespace:
             names["__"] = names["_"]
         names["_"] = self._last = value
 
+    @property
+    def last(self) -> object:
+        """The value that `_` was given last."""
+        return self._last
+
+    def replace(self, names: dict[Any, Any], last: object) -> None:
+        """Have these names and no others, in the dict that functions know as their globals."""
+        before = dict(self.names)
+        self.names.clear()
+        self.names.update(names)
+        self._last = last
+        # What nobody has any more ends here, and not while the names are half of each.
+        before.clear()
+
     def clear(self) -> None:
         """Let go of every object of the session, so that its finalizers run."""
         self._last = None
