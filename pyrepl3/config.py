@@ -41,6 +41,10 @@ TransactionPolicy = Literal["commit_always", "rollback_on_failure", "rollback_al
 """What becomes of what an execution did: it stays, unless it fails, or never, or as the transaction
 that is open ends."""
 POLICIES: tuple[TransactionPolicy, ...] = get_args(TransactionPolicy)
+Guard = bool | Literal["auto"]
+"""Whether a crash is undone: never, or back to right before the execution, or back to the last
+snapshot that was cheap enough."""
+_GUARDS = 'it must be True, False or "auto"'
 
 
 @attrs.frozen(kw_only=True)
@@ -68,6 +72,10 @@ class Limits:
     """Executions that may wait behind the running one, before QUEUE_FULL."""
     code_bytes: int = attrs.field(default=2**20, validator=number(1, whole=True))
     """The longest code of one execution, in bytes of UTF-8, before CODE_TOO_LARGE."""
+    copied_bytes: int = attrs.field(default=64 * 2**20, validator=number(1, whole=True))
+    """Of its variables, the most that is copied where `allow_copy` lets that be, before
+    SNAPSHOT_UNAVAILABLE: an eighth of the memory that a session has by default. That takes half a
+    second in arrays, and six in a dict of lists."""
 
     def __attrs_post_init__(self) -> None:
         if self.code_bytes > 8 * 2**20:
@@ -124,6 +132,16 @@ def _check_templates(instance: object, attribute: attrs.Attribute[Any], value: o
             )
 
 
+def _check_guard(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not _is_guard(value):
+        raise invalid("Template.guard", value, _GUARDS, "Give one of these")
+
+
+def _is_guard(value: object) -> bool:
+    """A number is none, though 1 equals True."""
+    return isinstance(value, bool) or value == "auto"
+
+
 @attrs.frozen(kw_only=True)
 class Template:
     """What sessions of one kind start from.
@@ -150,10 +168,12 @@ class Template:
         default="commit_always", validator=one_of(*POLICIES)
     )
     """Of executions that name none."""
-    guard: bool = attrs.field(default=False, validator=truth)
+    guard: Guard = attrs.field(default=False, validator=_check_guard)
     """Whether a session outlives the crash of an execution that does not say."""
     report_namespace: bool = attrs.field(default=False, validator=truth)
     """Whether executions that do not say tell what they did to the session's names."""
+    allow_copy: bool = attrs.field(default=False, validator=truth)
+    """Whether the variables may be copied, for what is to be undone where the process cannot be."""
 
 
 @attrs.frozen(kw_only=True)
@@ -261,8 +281,8 @@ class Config:
         return self.template(name).limits or self.limits
 
 
-def check_protection(policy: object, guard: object) -> None:
-    """A caller's transaction policy and guard; None is the default. Raises ConfigInvalid."""
+def check_protection(policy: object, guard: object, allow_copy: object = None) -> None:
+    """What a caller says of undoing; None is the default. Raises ConfigInvalid."""
     if policy is not None and policy not in POLICIES:
         raise invalid(
             "transaction_policy",
@@ -270,8 +290,10 @@ def check_protection(policy: object, guard: object) -> None:
             "there is no such policy",
             f"Choose one of {', '.join(POLICIES)}",
         )
-    if guard is not None and not isinstance(guard, bool):
-        raise invalid("guard", guard, "it must be True or False", "Give one of these")
+    if guard is not None and not _is_guard(guard):
+        raise invalid("guard", guard, _GUARDS, "Give one of these")
+    if allow_copy is not None and not isinstance(allow_copy, bool):
+        raise invalid("allow_copy", allow_copy, "it must be True or False", "Give one of these")
 
 
 def check_report(report_namespace: object) -> None:

@@ -169,6 +169,12 @@ class Result:
     """What it did to the session's names; None: it was not asked for."""
     uncovered: tuple[Uncovered, ...] | None = None
     """What it did that no roll back undoes, as far as that is seen; None: no snapshot was open."""
+    lost_since: tuple[str, ...] = ()
+    """Executions before it that were told as kept, and are undone: by a crash since then, under
+    ``guard="auto"``. Told once, with the next one's end."""
+    by_reference: tuple[str, ...] | None = None
+    """None, but where the variables were copied instead of the process (``allow_copy``): then the
+    names that could not be, whose values are what the code has made of them."""
 
 
 @attrs.frozen
@@ -194,6 +200,12 @@ class Error:
     """As of a `Result`; also None where its process died, as nobody is left to tell."""
     uncovered: tuple[Uncovered, ...] | None = None
     """As of a `Result`; where its process died, what Python's functions had done until then."""
+    lost_since: tuple[str, ...] = ()
+    """As of `Result`. Under ``guard="auto"`` a crash goes back to the last snapshot, which may be
+    older than the execution that crashed: with it those are undone that came before it, from
+    there on."""
+    by_reference: tuple[str, ...] | None = None
+    """As of `Result`."""
 
 
 Event = Started | Output | Display | Gap | InputRequested | HistoryTrimmed | Result | Error

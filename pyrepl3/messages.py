@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from actors import Address, Answer, Reply
-from pyrepl3.config import Limits, TransactionPolicy
+from pyrepl3.config import Guard, Limits, TransactionPolicy
 from pyrepl3.errors import Code, PyreplError
 from pyrepl3.events import Event, InterruptOutcome
 
@@ -106,17 +106,25 @@ class Execute:
     wants_started: bool = True
     timeout_s: float | None = None
     transaction_policy: TransactionPolicy = "commit_always"
-    guard: bool = False
+    guard: Guard = False
     """Whether its session outlives it in any case: a crash is rolled back."""
     report_namespace: bool = False
     """Whether its end tells what it did to the session's names."""
+    copy_bytes: int = 0
+    """How much of its variables may be copied for its policy, where its process cannot be; 0: it
+    is refused then."""
     traceparent: str | None = None
     """The trace that it belongs to, as W3C Trace Context has it."""
 
     @property
     def is_protected(self) -> bool:
         """Whether a snapshot is taken before it."""
-        return self.guard or self.transaction_policy in ROLLED_BACK_SINGLY
+        return bool(self.guard) or self.transaction_policy in ROLLED_BACK_SINGLY
+
+    @property
+    def may_be_copied(self) -> bool:
+        """Whether it may be undone within its process."""
+        return self.copy_bytes > 0 and self.transaction_policy in ROLLED_BACK_SINGLY
 
 
 @attrs.define(eq=False)

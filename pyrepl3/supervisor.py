@@ -42,6 +42,7 @@ from pyrepl3.client.tenancy import Tenancies, Tenancy
 from pyrepl3.config import (
     DEFAULT_TEMPLATE,
     Config,
+    Guard,
     Limits,
     TransactionPolicy,
     check_protection,
@@ -246,16 +247,20 @@ class Supervisor:
         limits: Limits | None = None,
         acquire_timeout_s: float | None = None,
         transaction_policy: TransactionPolicy | None = None,
-        guard: bool | None = None,
+        guard: Guard | None = None,
+        allow_copy: bool | None = None,
         report_namespace: bool | None = None,
     ) -> AsyncGenerator[Session]:
         """Lease a session for the length of the block; used, it is discarded afterwards.
 
         ``from_snapshot``: one that `Session.snapshot` has kept, in place of a template. ``cwd``,
         ``env`` and ``limits`` are this session's own, within its template's.
-        ``transaction_policy``, ``guard`` and ``report_namespace`` are its executions', where they
-        name none: see `Session.run`; None: its template's. Raises PoolExhausted, PoolDegraded,
-        WorkerSpawnFailed, SnapshotNotFound, ShuttingDown or ConfigInvalid.
+        ``transaction_policy``, ``guard``, ``allow_copy`` and ``report_namespace`` are its
+        executions', where they name none (``allow_copy`` its transactions', too): see
+        `Session.run`; None: its template's.
+
+        Raises PoolExhausted, PoolDegraded, WorkerSpawnFailed, SnapshotNotFound, ShuttingDown or
+        ConfigInvalid.
         """
         tenancy = await self.open_session(
             template,
@@ -267,6 +272,7 @@ class Supervisor:
             transaction_policy=transaction_policy,
             guard=guard,
             report_namespace=report_namespace,
+            allow_copy=allow_copy,
         )
         try:
             yield tenancy.session
@@ -283,14 +289,15 @@ class Supervisor:
         limits: Limits | None = None,
         acquire_timeout_s: float | None = None,
         transaction_policy: TransactionPolicy | None = None,
-        guard: bool | None = None,
+        guard: Guard | None = None,
+        allow_copy: bool | None = None,
         report_namespace: bool | None = None,
     ) -> Tenancy:
         """As `session`, for who has no block for it: to be closed by the caller, whatever comes."""
         check_timeout("acquire_timeout_s", acquire_timeout_s)
         if acquire_timeout_s is None:
             acquire_timeout_s = self.config.pool.acquire_timeout_s
-        check_protection(transaction_policy, guard)
+        check_protection(transaction_policy, guard, allow_copy)
         check_report(report_namespace)
         kept = None if from_snapshot is None else await self.snapshot_desk.find(from_snapshot)
         origin = template if kept is None else kept.info.template
@@ -305,6 +312,7 @@ class Supervisor:
             report_namespace=(
                 kind.report_namespace if report_namespace is None else report_namespace
             ),
+            allow_copy=kind.allow_copy if allow_copy is None else allow_copy,
         )
         return await self._tenancies.open(
             template if kept is None else kept.template,

@@ -115,6 +115,11 @@ class Execution:
     uncovered: tuple[Uncovered, ...] | None = None
     """What no roll back undoes of it: files, connections, processes, threads, as far as they were
     seen. None: no snapshot was open, or it is not known."""
+    lost_since: tuple[str, ...] = ()
+    """Executions before it that were told as kept, and that a crash has undone: see `Error`."""
+    by_reference: tuple[str, ...] | None = None
+    """None, but where the variables were copied instead of the process: then the names of those
+    that could not be, which nothing undoes."""
 
     def add(self, event: Event) -> bool:
         """Take in one event. True when it was the last."""
@@ -142,6 +147,7 @@ class Execution:
             return False
         else:
             return False
+        self.lost_since, self.by_reference = event.lost_since, event.by_reference
         self.execution_count = event.execution_count
         self.duration_s = event.duration_s
         self.namespace = event.namespace

@@ -66,6 +66,8 @@ class LeasedSession:
             lambda: self.returned("rollback"),
             settings.policy,
             settings.guard,
+            settings.allow_copy,
+            settings.limits.copied_bytes,
         )
 
     def end(self) -> None:

@@ -20,7 +20,7 @@ from pyrepl3.client.history_requests import HistoryRequests
 from pyrepl3.client.leased import LeasedSession, Renew, file_name
 from pyrepl3.client.requests import SessionRequests
 from pyrepl3.client.settings import SessionSettings
-from pyrepl3.config import HISTORY_BYTES, TransactionPolicy, check_timeout
+from pyrepl3.config import HISTORY_BYTES, Guard, TransactionPolicy, check_timeout
 from pyrepl3.events import DroppedEntry, InterruptOutcome
 from pyrepl3.messages import EventChannel, Execute, Interrupt, Lease, QueryKind
 from pyrepl3.snapshots.snapshot_messages import SnapshotInfo
@@ -124,7 +124,8 @@ class Session:
         filename: str | None = None,
         silent: bool = False,
         transaction_policy: TransactionPolicy | None = None,
-        guard: bool | None = None,
+        guard: Guard | None = None,
+        allow_copy: bool | None = None,
         report_namespace: bool | None = None,
     ) -> Execution:
         """Run code and wait for its end; what came of it, good or bad, is the `Execution`.
@@ -137,9 +138,12 @@ class Session:
 
         ``transaction_policy``: what becomes of the variables: ``commit_always`` keeps them,
         ``rollback_on_failure`` undoes what failed, ``rollback_always`` is a dry run, ``explicit``
-        leaves it to the transaction. ``guard``: a crash is undone, and the session goes on. None:
-        the session's own; `docs/snapshots.md` tells what is undone, and what is not.
-        ``report_namespace``: `Execution.namespace` tells which names it added, changed and removed.
+        leaves it to the transaction. ``guard``: a crash is undone, and the session goes on;
+        ``"auto"``: back to the last snapshot that was cheap, and ``lost_since`` of its `Error`
+        names what came since. ``allow_copy``: where the process cannot be copied, its variables
+        are, for the policy. None: the session's own; `docs/snapshots.md` tells what is undone, and
+        what is not. ``report_namespace``: `Execution.namespace` tells which names it added, changed
+        and removed.
 
         When cancelled, the code is interrupted. Raises CodeTooLarge, QueueFull or SessionLost
         when nothing of it ran, ConfigInvalid for an impossible option.
@@ -147,7 +151,7 @@ class Session:
         execution = Execution(f"{self.id}.{next(self._numbers)}")
         handlers = Handlers(on_input, on_output, on_display)
         handled = handlers.there_are
-        policy, guard = self.transactions.protection(transaction_policy, guard)
+        protection = self.transactions.protection(transaction_policy, guard, allow_copy)
         within = self.transactions.current
         observed = self._way.observe(execution.id)
         events, event = await self._way.begin(
@@ -159,9 +163,8 @@ class Session:
             silent=silent,
             allow_input=on_input is not None,
             wants_started=observed is not None,
-            transaction_policy=policy,
-            guard=guard,
             report_namespace=self._way.settings.reports(report_namespace),
+            **protection,
         )
         with events:
             try:
@@ -186,7 +189,8 @@ class Session:
         filename: str | None = None,
         silent: bool = False,
         transaction_policy: TransactionPolicy | None = None,
-        guard: bool | None = None,
+        guard: Guard | None = None,
+        allow_copy: bool | None = None,
         report_namespace: bool | None = None,
     ) -> AsyncGenerator[EventStream]:
         """Run code and follow its events: `Started` first, one `Result` or `Error` last.
@@ -196,7 +200,7 @@ class Session:
         """
         execution = f"{self.id}.{next(self._numbers)}"
         observed = self._way.observe(execution)
-        policy, guard = self.transactions.protection(transaction_policy, guard)
+        protection = self.transactions.protection(transaction_policy, guard, allow_copy)
         within = self.transactions.current
         events, first = await self._way.begin(
             execution,
@@ -207,9 +211,8 @@ class Session:
             silent=silent,
             allow_input=allow_input,
             wants_started=True,
-            transaction_policy=policy,
-            guard=guard,
             report_namespace=self._way.settings.reports(report_namespace),
+            **protection,
         )
         stream = EventStream(first, lambda: self._way.next_event(events, observed, within))
         with events:
@@ -232,7 +235,8 @@ class Session:
         filename: str | None = None,
         silent: bool = False,
         transaction_policy: TransactionPolicy | None = None,
-        guard: bool | None = None,
+        guard: Guard | None = None,
+        allow_copy: bool | None = None,
         report_namespace: bool | None = None,
         traceparent: str | None = None,
     ) -> None:
@@ -244,7 +248,7 @@ class Session:
         """
         self._way.check(code, timeout_s)
         name = None if filename is None else file_name(filename)
-        policy, guard = self.transactions.protection(transaction_policy, guard)
+        protection = self.transactions.protection(transaction_policy, guard, allow_copy)
         self._way.is_untouched = False
         await self._way.requests.execute(
             Execute(
@@ -255,9 +259,8 @@ class Session:
                 allow_input=allow_input,
                 filename=name,
                 silent=silent,
-                transaction_policy=policy,
-                guard=guard,
                 report_namespace=self._way.settings.reports(report_namespace),
+                **protection,
                 traceparent=traceparent,
             )
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from pyrepl3.config import Limits, Template, TransactionPolicy, check_report
+from pyrepl3.config import Guard, Limits, Template, TransactionPolicy, check_report
 from pyrepl3.errors import ConfigInvalid
 from pyrepl3.messages import Narrow
 
@@ -31,8 +31,9 @@ class SessionSettings:
     env: Mapping[str, str]
     own_limits: Limits | None
     policy: TransactionPolicy = "commit_always"
-    """Of executions that name none; ``guard``, too."""
-    guard: bool = False
+    """Of executions that name none; ``guard`` and ``allow_copy``, too."""
+    guard: Guard = False
+    allow_copy: bool = False
     report_namespace: bool = False
     """Of executions that do not say."""
 
@@ -45,7 +46,8 @@ class SessionSettings:
         env: Mapping[str, str] | None,
         limits: Limits | None,
         policy: TransactionPolicy = "commit_always",
-        guard: bool = False,
+        guard: Guard = False,
+        allow_copy: bool = False,
         report_namespace: bool = False,
     ) -> SessionSettings:
         """Raises ConfigInvalid."""
@@ -55,7 +57,14 @@ class SessionSettings:
             for name in _FIXED_AT_START:
                 _check_not_raised(name, getattr(limits, name), getattr(template_limits, name))
         return cls(
-            template_limits, checked.cwd, checked.env, limits, policy, guard, report_namespace
+            template_limits,
+            checked.cwd,
+            checked.env,
+            limits,
+            policy,
+            guard,
+            allow_copy,
+            report_namespace,
         )
 
     @property

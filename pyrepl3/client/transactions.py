@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
 import attrs
 import trio
 
 from actors import Answer, Gone, Outcome, Reply, open_reply, reply_to
-from pyrepl3.config import TransactionPolicy, check_protection
+from pyrepl3.config import Guard, TransactionPolicy, check_protection
 from pyrepl3.errors import (
     ExecutionNotFound,
     InternalError,
@@ -30,12 +30,22 @@ from pyrepl3.messages import ROLLED_BACK_SINGLY, Query, TransactionKind
 ROLLBACK_S = 10.0
 """For a transaction that is left by an error or a cancellation: what runs in it is waited for."""
 
+
+class Protection(TypedDict):
+    """Fields of an `Execute`: what is undone of it, and how."""
+
+    transaction_policy: TransactionPolicy
+    guard: Guard
+    copy_bytes: int
+
+
 SendQuery = Callable[[Query], Awaitable[None]]
 
 
 @attrs.define(eq=False)
 class Transactions:
-    """Those of one session; ``policy`` and ``guard`` are its executions', where none are named."""
+    """Those of one session; ``policy``, ``guard`` and ``allow_copy`` are its executions', where
+    none are named."""
 
     _send: SendQuery
     """To the session's actor, behind all that was sent before. Raises SessionLost."""
@@ -43,7 +53,10 @@ class Transactions:
     _rolled_back: Callable[[], None]
     """Called where one was, as its caller asked for it here, and not by `request`."""
     policy: TransactionPolicy = "commit_always"
-    guard: bool = False
+    guard: Guard = False
+    allow_copy: bool = False
+    copied_bytes: int = 0
+    """The most that may be copied where that is allowed."""
     opened: int | None = attrs.field(default=None, init=False)
     """The number of the one that is open, as far as it was told."""
     current: int | None = attrs.field(default=None, init=False)
@@ -53,18 +66,26 @@ class Transactions:
     # --- what an execution is in ----------------------------------------------------------------
 
     def protection(
-        self, policy: TransactionPolicy | None, guard: bool | None
-    ) -> tuple[TransactionPolicy, bool]:
+        self, policy: TransactionPolicy | None, guard: Guard | None, allow_copy: bool | None
+    ) -> Protection:
         """What holds for an execution that is sent now; None is the session's own.
 
         Within a transaction the session's own policy is that of the transaction. Raises
         ConfigInvalid.
         """
-        check_protection(policy, guard)
+        check_protection(policy, guard, allow_copy)
         if policy is None:
             is_within = self.current is not None and self.policy in ROLLED_BACK_SINGLY
             policy = "explicit" if is_within else self.policy
-        return policy, self.guard if guard is None else guard
+        return {
+            "transaction_policy": policy,
+            "guard": self.guard if guard is None else guard,
+            "copy_bytes": self._copy_bytes(allow_copy),
+        }
+
+    def _copy_bytes(self, allow_copy: bool | None) -> int:
+        allow_copy = self.allow_copy if allow_copy is None else allow_copy
+        return self.copied_bytes if allow_copy else 0
 
     def rolled_back(self, number: int | None) -> None:
         """An execution that was sent within that one has ended, and all was undone with it."""
@@ -92,7 +113,8 @@ class Transactions:
             self._latest += 1
             number = self._latest
         self.current = number
-        query = Query(kind, {}, reply_to(partial(self._answered, number, reply)))
+        fields = {"copy_bytes": self._copy_bytes(None)} if kind == "begin" else {}
+        query = Query(kind, fields, reply_to(partial(self._answered, number, reply)))
         try:
             await self._send(query)
         except SessionLost as error:
@@ -201,7 +223,7 @@ def transaction_refused(code: str, why: str) -> PyreplError:
         return SnapshotUnavailable(
             what="no transaction was begun",
             why=why,
-            how="End those threads first, or run without a transaction",
+            how="End those threads first, or allow_copy, or run without a transaction",
         )
     if code == ExecutionNotFound.code:
         return ExecutionNotFound(

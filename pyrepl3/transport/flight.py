@@ -98,6 +98,7 @@ class ExecutionFlight:
             "allow_input": request.allow_input,
             "transaction_policy": request.transaction_policy,
             "guard": request.guard,
+            "copy_bytes": request.copy_bytes,
             "transaction": self.run.transaction,
         }
         if request.report_namespace:

@@ -32,6 +32,8 @@ _WANTED_OFFSET = 0
 _CONSUMED_OFFSET = _WORD.size
 _BEGUN_OFFSET = 4 * _WORD.size
 _MARK_OFFSET = 7 * _WORD.size
+_TAKEN_OFFSET = 128 * _WORD.size
+_PID_SHIFT = 40
 
 LEAVE = signal.SIGRTMIN + 7
 """As in worker/snapshots.py."""
@@ -140,6 +142,17 @@ class WorkerProcess:
             return 0
         (number,) = _WORD.unpack(os.pread(self._control_page, _WORD.size, _BEGUN_OFFSET))
         return int(number)
+
+    def taken_before(self) -> int:
+        """The number of the job before which it was copied, where it is a snapshot; 0: it is none,
+        or one that was kept for the session's history."""
+        if self._closed:
+            return 0
+        page = os.pread(self._control_page, 2 * _WORD.size, _TAKEN_OFFSET)
+        for (word,) in _WORD.iter_unpack(page):
+            if word >> _PID_SHIFT == self.pid:
+                return int(word) & ((1 << _PID_SHIFT) - 1)
+        return 0
 
     def dump_stack(self) -> bool:
         """Have the interpreter write its stack to the control page; `read_stack` has it soon."""

@@ -70,6 +70,10 @@ class Process(Protocol):
     def begun(self) -> int:
         """The number of the last job that it has taken; 0 for none."""
 
+    def taken_before(self) -> int:
+        """The number of the job before which it was copied, where it is a snapshot; 0: it is none,
+        or one that was kept for the session's history."""
+
     def dump_stack(self) -> bool:
         """Have its stack written; `read_stack` has it soon. False when it is dead."""
 

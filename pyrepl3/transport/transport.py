@@ -210,7 +210,10 @@ class Transport:
             cause = await self._learn_cause()
             if self._process is before or self._is_ending:
                 return cause
-            await self._uplink.survive(cause, begun)
+            taken_before = self._process.taken_before()
+            if not self._uplink.may_go_on_from(taken_before, begun):
+                return cause
+            await self._uplink.survive(cause, begun, taken_before)
             self._violation, self._killed_for_ladder, self._stack = None, False, ""
             self._go_on()
 

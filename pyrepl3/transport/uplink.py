@@ -19,6 +19,7 @@ from pyrepl3.errors import SessionLost
 from pyrepl3.events import Display, Error, HistoryTrimmed, InputRequested, Result, Stream
 from pyrepl3.messages import AnswerInput, Ended, SessionMessage, SessionNotice, Survived
 from pyrepl3.transport import verdicts
+from pyrepl3.transport.at_risk import AtRisk
 from pyrepl3.transport.flight import ExecutionFlight, Flight, QuestionFlight
 from pyrepl3.transport.output import Background, Merger, Source
 from pyrepl3.wire.frames import FrameDecoder, FrameTooLarge
@@ -41,6 +42,8 @@ _ANSWERS = frozenset(
         "redone",
     }
 )
+REFUSALS = frozenset({"TRANSACTION_ACTIVE", "NO_TRANSACTION", "SNAPSHOT_UNAVAILABLE"})
+"""Codes of an execution of which the worker says that nothing ran."""
 _GO_ELSEWHERE = {"rolled_back": "rollback", "undone": "undo", "redone": "redo"}
 """Answers behind which a snapshot takes over, and what they answer."""
 
@@ -66,10 +69,13 @@ class Uplink:
     is_deaf: bool = attrs.field(default=False, init=False)
     """Whether what still comes counts for nothing: this process is done with."""
     flights: deque[Flight] = attrs.field(factory=deque, init=False)
+    at_risk: AtRisk = attrs.field(factory=AtRisk, init=False)
     background: Background = attrs.field(factory=Background, init=False)
     _decoder: FrameDecoder = attrs.field(factory=FrameDecoder, init=False)
     _merger: Merger = attrs.field(factory=Merger, init=False)
     _shortcut: OutputShortcut = attrs.field(factory=OutputShortcut, init=False)
+    _lost: tuple[str, ...] = attrs.field(default=(), init=False)
+    """Executions that were told as kept and are undone: for the next end to tell."""
 
     def launch(self, flight: Flight) -> None:
         """A job was sent to the worker; it begins when those before it have ended."""
@@ -154,10 +160,11 @@ class Uplink:
             self.on_ready(message)
         elif kind == "result":
             flight = self._current_execution(message)
-            await self._end(flight, verdicts.result_of(message))
+            await self._end(flight, verdicts.result_of(message), message)
         elif kind == "error":
             flight = self._current_execution(message)
-            await self._end(flight, verdicts.error_of(message, flight.code, flight.limit_s))
+            error = verdicts.error_of(message, flight.code, flight.limit_s)
+            await self._end(flight, error, message)
         elif kind == "display":
             await self._display(message)
         elif kind == "input":
@@ -175,14 +182,26 @@ class Uplink:
             raise ProtocolViolation(f"a {message['type']!r} of an execution that is not running")
         return flight
 
-    async def _end(self, flight: ExecutionFlight, terminal: Result | Error) -> None:
-        if terminal.state != "rolled_back":
-            await self.end(flight, terminal)
-        elif flight.run.request.is_protected:
+    async def _end(
+        self, flight: ExecutionFlight, terminal: Result | Error, message: dict[str, Any]
+    ) -> None:
+        request = flight.run.request
+        is_undone, in_place = terminal.state == "rolled_back", message.get("in_place", False)
+        if is_undone and not (request.may_be_copied if in_place else request.is_protected):
+            raise ProtocolViolation("rolling back what it took no snapshot before")
+        if is_undone and not in_place:
             flight.rolled_back = terminal
             self._say_no_more()
-        else:
-            raise ProtocolViolation("rolling back what it took no snapshot before")
+            return
+        if not is_undone and message.get("code") not in REFUSALS:  # of which nothing ran
+            self._note_risk(flight, message.get("at_risk_since", 0))
+        await self.end(flight, terminal)
+
+    def _note_risk(self, flight: ExecutionFlight, since: int) -> None:
+        try:
+            self.at_risk.note(flight.number, flight.execution, since)
+        except ValueError as error:
+            raise ProtocolViolation(f"telling of {error}") from error
 
     def _say_no_more(self) -> None:
         self.is_deaf = True
@@ -191,6 +210,8 @@ class Uplink:
     async def end(self, flight: ExecutionFlight, terminal: Result | Error) -> None:
         """Deliver the end of the execution that runs, and begin the next."""
         rests = self.rests()
+        if self._lost:
+            terminal, self._lost = attrs.evolve(terminal, lost_since=self._lost), ()
         self._next(flight)
         # The session first: a client that does not take its result must not look like code
         # that does not end.
@@ -267,11 +288,13 @@ class Uplink:
         if kind in _GO_ELSEWHERE:
             if _GO_ELSEWHERE[kind] != flight.ask.query.kind:
                 raise ProtocolViolation("going back where it was not asked to")
-            flight.rolled_back = message  # told when it has
-            self._say_no_more()
-            return
-        if kind in ("begun", "committed"):
+            if kind != "rolled_back" or not message.get("in_place", False):
+                flight.rolled_back = message  # told when it has
+                self._say_no_more()
+                return
+        if kind in ("begun", "committed", "rolled_back"):
             self.transaction = flight.number if kind == "begun" else 0
+            self.at_risk.settle()
         elif kind == "keeping":
             self.keeps_history = message["count"] > 0
         elif kind == "branched":
@@ -301,6 +324,8 @@ class Uplink:
         """
         if self.transaction:
             return not any(_commits(flight) and flight.number < begun for flight in self.flights)
+        if self.at_risk.since:
+            return True
         flight = self.flights[0] if self.flights else None
         if flight is None or flight.number != begun:
             return False
@@ -308,17 +333,32 @@ class Uplink:
             return flight.rolled_back is not None
         return self.keeps_history or flight.run.request.is_protected
 
+    def may_go_on_from(self, taken_before: int, begun: int) -> bool:
+        """Whether that snapshot, which was taken before that job, is one that may be gone on from:
+        none of what it lacks is told to be safe, and it has nothing of what is told as undone."""
+        if not self.at_risk.since or self.transaction or self._was_asked_to_go_back():
+            return True
+        running = self.flights[0].number if self.flights else begun
+        return self.at_risk.since <= taken_before <= min(running, begun)
+
+    def _was_asked_to_go_back(self) -> bool:
+        flight = self.flights[0] if self.flights else None
+        return isinstance(flight, QuestionFlight) and flight.rolled_back is not None
+
     @property
     def _is_protected(self) -> bool:
-        return self.transaction > 0 or self.keeps_history
+        return self.transaction > 0 or self.keeps_history or self.at_risk.since > 0
 
-    async def survive(self, cause: verdicts.Cause, begun: int) -> None:
+    async def survive(self, cause: verdicts.Cause, begun: int, taken_before: int) -> None:
         """The worker has died, and all that it said is taken: a snapshot speaks from here on.
 
         What it had begun has ended by that, also what it had ended unheard. Nothing of what is
         behind the job ``begun`` has run: that is to be sent again, or what could not be sent, now.
         """
         self.is_deaf, self.transaction = False, 0
+        if not self._was_asked_to_go_back():
+            self._lost += self.at_risk.lost_with(taken_before)
+        self.at_risk.settle()
         self._decoder = FrameDecoder()
         if not self.flights or self.flights[0].number > begun:
             await self.notify(Survived(cause.text))

@@ -82,6 +82,7 @@ def result_of(message: Mapping[str, Any]) -> Result:
         message["state"],
         report_from(message.get("namespace")),
         uncovered_from(message.get("uncovered")),
+        by_reference=_by_reference(message),
     )
 
 
@@ -105,6 +106,7 @@ def error_of(message: Mapping[str, Any], code: Code | None, limit_s: float | Non
         exit_status=message["exit_status"],
         namespace=report_from(message.get("namespace")),
         uncovered=uncovered_from(message.get("uncovered")),
+        by_reference=_by_reference(message),
     )
 
 
@@ -174,6 +176,11 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"  # a real-time one, which has no name
+
+
+def _by_reference(message: Mapping[str, Any]) -> tuple[str, ...] | None:
+    names = message.get("by_reference")
+    return None if names is None else tuple(names)
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage:

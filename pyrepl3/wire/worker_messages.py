@@ -84,6 +84,17 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
 """What a worker may send, and the types of each field. A `result` and an `error` may have
 ``namespace`` and ``uncovered`` as well: see `worker_reports`."""
 
+OPTIONAL_FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
+    "result": {"at_risk_since": _INTEGER, "in_place": (bool,), "by_reference": _LIST},
+    "error": {"at_risk_since": _INTEGER, "in_place": (bool,), "by_reference": _LIST},
+    "begun": {"by_reference": _LIST},
+    "rolled_back": {"in_place": (bool,)},
+}
+"""What it may leave out: only a worker that keeps a snapshot open behind an execution, or that
+copies variables, has anything to say there."""
+MOST_BY_REFERENCE = 1000
+"""Names, as in worker/copying.py."""
+
 ERROR_CODES = frozenset(
     {
         None,
@@ -133,6 +144,9 @@ def decode_message(body: bytes) -> dict[str, Any]:
     for name, types in fields.items():
         if name not in message or not isinstance(message[name], types):
             raise ProtocolViolation(f"a {kind!r} message whose {name!r} is missing or wrong")
+    for name, types in OPTIONAL_FIELDS.get(kind, {}).items():
+        if name in message and not isinstance(message[name], types):
+            raise ProtocolViolation(f"a {kind!r} message whose {name!r} is wrong")
     if kind == "output":
         if message["stream"] not in _STREAMS:
             raise ProtocolViolation("output of an unknown stream")
@@ -184,6 +198,9 @@ def _bin_header(size: int) -> bytes:
 
 def _check_rest(kind: str, message: dict[str, Any]) -> None:
     _check_json(kind, message)
+    names = message["by_reference"] if _tells_names(kind, message) else ()
+    if len(names) > MOST_BY_REFERENCE or not all(isinstance(name, str) for name in names):
+        raise ProtocolViolation("too many names that are kept by reference, or what is none")
     if kind == "ready" and PROTOCOL_VERSION not in message["protocol"]:
         raise ProtocolViolation(f"speaking another protocol than version {PROTOCOL_VERSION}")
     if kind in ("error", "result"):
@@ -205,6 +222,10 @@ def _check_rest(kind: str, message: dict[str, Any]) -> None:
         raise ProtocolViolation("parts of a history that gave way and are not as they have to be")
     elif kind == "completed" and not all(isinstance(match, str) for match in message["matches"]):
         raise ProtocolViolation("completions that are no strings")
+
+
+def _tells_names(kind: str, message: Mapping[str, Any]) -> bool:
+    return "by_reference" in OPTIONAL_FIELDS.get(kind, {}) and "by_reference" in message
 
 
 def _is_history_entry(entry: object) -> bool:

@@ -22,6 +22,11 @@ and, from the last word on, those that are kept, up to a 0. The zygote reads SUR
 too."""
 WORD_BYTES = 8
 MOST_KEPT = 64
+TAKEN = 128
+"""The first of two words, each of a snapshot's pid and of the number of the job before which it was
+taken, so that the service knows what is undone where it takes over. The one that takes another's
+place has the other word: whoever dies between the two is taken over from by who is named."""
+PID_SHIFT = 40
 
 RECORD_OFFSET = 8192
 """Behind the stack that an interrupted process writes for the report."""
@@ -50,6 +55,16 @@ class Handover:
     def name_survivor(self, pid: int) -> None:
         """Who takes over when this process dies; 0: nobody."""
         self._words[SURVIVOR] = pid
+
+    def note_taken(self, pid: int, number: int, *, before: int) -> None:
+        """That snapshot was taken before that job; ``before``: the one whose place it takes, which
+        may still take over; 0: there was none."""
+        word, other = TAKEN, TAKEN + 1
+        if not before:
+            self._words[other] = 0
+        elif self._words[TAKEN] >> PID_SHIFT == before:
+            word = other
+        self._words[word] = pid << PID_SHIFT | number
 
     def name_kept(self, pids: Sequence[int]) -> None:
         """Those that are spared when this process has died."""

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from .children import keep_order_with_children
 from .codec import decode_message
+from .copies import Copies
 from .display import install_display
 from .effects import Effects
 from .forks import disown_children
@@ -77,6 +78,7 @@ class Prepared:
             detach=self.detach,
             attach=self.attach,
             effects=self.effects,
+            copies=Copies(self.namespace, self.interrupts),
         )
         self.ready: dict[str, Any] = {
             "type": "ready",

@@ -10,6 +10,7 @@ from posix import _exit
 from typing import Any, NoReturn
 
 from ..wire.frames import FrameTooLarge
+from .copies import Copies
 from .descriptors import close_each
 from .effects import Effects
 from .history import History
@@ -50,6 +51,7 @@ class Server:
         namespace: Namespace,
         output: Output,
         snapshots: Snapshots,
+        copies: Copies,
         detach: Callable[[], None],
         attach: Callable[[int, int, int | None], None],
         effects: Effects,
@@ -64,7 +66,8 @@ class Server:
         self._output = output
         self._snapshots = snapshots
         self._effects = effects
-        self._transactions = Transactions(snapshots)
+        self._copies = copies
+        self._transactions = Transactions(snapshots, copies)
         self._handlers = {
             "execute": self._execute,
             "configure": self._configure,
@@ -135,9 +138,9 @@ class Server:
                 self._link.send(answer)
             except FrameTooLarge:
                 self._link.send(_reduced(answer))
-            if answer["state"] == "rolled_back":
+            if answer["state"] == "rolled_back" and not answer.get("in_place"):
                 _exit(0)
-            self._transactions.leave(request)
+            self._transactions.leave(request, answer)
             self._runner.finish()
         except BaseException as error:
             self._give_up(request, error)
@@ -161,8 +164,11 @@ class Server:
 
     def _begin(self, request: Message) -> None:
         try:
-            if self._transactions.begin(request["id"], self._runner.count):
-                self._link.send({"type": "begun", "id": request["id"]})
+            if self._transactions.begin(request, self._runner.count):
+                answer = {"type": "begun", "id": request["id"]}
+                if self._transactions.by_reference is not None:
+                    answer["by_reference"] = self._transactions.by_reference
+                self._link.send(answer)
         except Refusal as refusal:
             self._refuse(request, refusal)
 
@@ -177,13 +183,15 @@ class Server:
             self._transactions.end()
 
     def _roll_back(self, request: Message) -> None:
-        """The service has the copy take over when this process has ended."""
+        """Where there is a snapshot the service has it take over when this process has ended."""
         try:
             self._transactions.check_open()
         except Refusal as refusal:
             self._refuse(request, refusal)
-        else:
-            self._link.send({"type": "rolled_back", "id": request["id"]})
+            return
+        in_place = self._transactions.roll_back()
+        self._link.send({"type": "rolled_back", "id": request["id"], "in_place": in_place})
+        if not in_place:
             _exit(0)
 
     def _keep_history(self, request: Message) -> None:
@@ -234,7 +242,7 @@ class Server:
     def _begin_session(self, read_fd: int, write_fd: int, control_fd: int | None) -> None:
         """This process was forked from a copy of the session that it served."""
         self._transactions.history.leave()
-        self._transactions = Transactions(self._snapshots)
+        self._transactions = Transactions(self._snapshots, self._copies)
         self._loops.adopt_session()
         self._attach(read_fd, write_fd, control_fd)
 

@@ -89,6 +89,9 @@ class Snapshots:
     ) -> None:
         self.is_forking = False
         """Whether what is forked now is a keeper, and no child of the user's."""
+        self.cost_s = 0.0
+        """Of all so far: the time that this process was held up, and the processor's for those
+        that have ended, which is mostly their end."""
         self.handover = Handover()
         self.huge_pages = HugePages()
         self.on_take_over: Callable[[], None] = lambda: None
@@ -110,17 +113,23 @@ class Snapshots:
             keeper.forget()
         self._ended.clear()
 
-    def take(self) -> bool:
-        """Make one, and have it open. True in the original; False in a keeper, when it has taken
-        over.
+    def take(self, number: int) -> bool:
+        """Make one, before that job, and have it open. True in the original; False in a keeper,
+        when it has taken over. One that was open stays so until there is the new one, or where
+        there is none.
 
         Raises SnapshotUnavailable.
         """
+        started_s = perf_counter()
         keeper = self.copy()
         if keeper is None:
             return False
-        self._open = keeper
+        before, self._open = self._open, keeper
+        self.handover.note_taken(keeper.pid, number, before=0 if before is None else before.pid)
         self.handover.name_survivor(keeper.pid)
+        if before is not None:
+            self.end(before)
+        self.cost_s += perf_counter() - started_s
         return True
 
     def copy(self) -> Keeper | None:
@@ -222,8 +231,10 @@ class Snapshots:
     def _reap(self) -> None:
         for pid in list(self._ended):
             try:
-                if os.waitpid(pid, os.WNOHANG)[0]:
+                reaped, _, usage = os.wait4(pid, os.WNOHANG)
+                if reaped:
                     self._ended.remove(pid)
+                    self.cost_s += usage.ru_utime + usage.ru_stime
             except ChildProcessError:  # user code has waited for all its children, or it never was
                 self._ended.remove(pid)
 
@@ -251,8 +262,11 @@ class Snapshots:
             pass
         orphans.become_subreaper()
         self.handover.name_survivor(0)
-        self._open = None
         self._ended.clear()
+        before = self.close()
+        if before is not None:
+            # Whose place it took; its original may have died before it could end it.
+            before.end()
         self.on_take_over()
         for descriptor, offset in offsets:
             with suppress(OSError):  # its file has become a pipe, say, by another name for it

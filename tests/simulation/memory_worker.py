@@ -72,6 +72,9 @@ class MemoryProcess:
     def begun(self) -> int:
         return 0  # nothing outlives these: whoever asks has nobody to pass on to
 
+    def taken_before(self) -> int:
+        return 0
+
     def let_speak(self, mark: bytes) -> bool:
         return False
 

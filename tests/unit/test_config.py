@@ -52,6 +52,7 @@ def test_limits_default_to_what_the_design_states() -> None:
         "open_files": 100,
         "queued_executions": 16,
         "code_bytes": 2**20,
+        "copied_bytes": 64 * 2**20,
     }
 
 

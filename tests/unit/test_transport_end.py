@@ -39,6 +39,18 @@ Clock = trio.testing.MockClock
 READY = encode_message(
     {"type": "ready", "protocol": [1], "language": "python", "version": "3.11", "pid": 7}
 )
+RESULT = {
+    "type": "result",
+    "value": None,
+    "has_value": False,
+    "repr": "",
+    "data": {},
+    "metadata": {},
+    "execution_count": 1,
+    "duration_s": 0.1,
+    "usage": {},
+    "state": "kept",
+}
 
 
 @attrs.define(eq=False)
@@ -63,6 +75,10 @@ class MemoryWorker:
     def process(self) -> MemoryWorker:
         return self
 
+    def says(self, data: bytes) -> None:
+        self.data += data
+        self.news.set()
+
     def open_descriptors(self) -> MemoryWorker:
         return self
 
@@ -79,6 +95,9 @@ class MemoryWorker:
         return 0
 
     def begun(self) -> int:
+        return self.begins
+
+    def taken_before(self) -> int:
         return self.begins
 
     def dump_stack(self) -> bool:
@@ -179,9 +198,9 @@ async def test_a_transport_of_a_dead_process_takes_nothing_while_its_exit_is_awa
         assert isinstance(await world.session.receive(), Died)
 
 
-async def outlive(world: World) -> MemoryWorker:
+async def outlive(world: World, *, taken_before: int = 0) -> MemoryWorker:
     """Have a snapshot come in the place of the process that died."""
-    survivor = MemoryWorker(8, b"")
+    survivor = MemoryWorker(8, b"", begins=taken_before)
     reply: Reply[WorkerExit]
     answer: Answer[WorkerExit]
     reply, answer = open_reply()
@@ -303,3 +322,31 @@ async def test_no_snapshot_goes_on_from_what_was_killed_for_good(
         assert isinstance(await world.session.receive(), Died)
         assert not survivor.speaks
     assert survivor.dead.is_set()
+
+
+@pytest.mark.parametrize("taken_before", [0, 1, 2])
+async def test_a_snapshot_goes_on_only_where_it_has_all_that_was_told_as_safe(
+    autojump_clock: Clock, taken_before: int
+) -> None:
+    async with open_transport() as world:
+        for number in (1, 2):
+            send, _ = open_events()
+            request = Execute(f"e{number}", "1", send, guard="auto")
+            world.address.send_nowait(Run(number, request, None))
+        await trio.testing.wait_all_tasks_blocked()
+        ended = {**RESULT, "execution": "e1", "at_risk_since": 1}
+        world.worker.says(encode_message(ended))
+        world.worker.begins = 2
+        await trio.testing.wait_all_tasks_blocked()
+        world.worker.kill()
+        survivor = await outlive(world, taken_before=taken_before)
+
+        assert world.session.receive_nowait() == Ended(1, is_protected=True)
+        told = world.session.receive_nowait()
+        if taken_before:
+            assert told == Ended(2, "rolled_back")
+            assert survivor.speaks
+            world.worker.kill()
+        else:
+            assert isinstance(told, Died)
+            assert survivor.dead.is_set()

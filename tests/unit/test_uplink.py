@@ -442,7 +442,7 @@ async def test_what_ran_with_a_snapshot_is_told_as_undone_and_what_is_behind_it_
     world = World()
     first, second = world.run(guard=True), world.run("e2")
     assert world.uplink.may_survive(1)
-    await world.uplink.survive(CRASH, 1)
+    await world.uplink.survive(CRASH, 1, 1)
 
     terminal = taken(first)[-1]
     assert (terminal.code, terminal.state) == ("WORKER_DIED", "rolled_back")
@@ -478,7 +478,7 @@ async def test_a_last_word_is_told_when_the_snapshot_has_taken_over() -> None:
     await world.take({**result("e1"), "state": "rolled_back"}, result("e1"), output("late"))
     assert kinds(taken(events)) == [Started]
     assert ended == [True]
-    await world.uplink.survive(CRASH, 1)
+    await world.uplink.survive(CRASH, 1, 1)
 
     [terminal] = taken(events)
     assert (terminal.state, terminal.value) == ("rolled_back", 1)
@@ -505,7 +505,7 @@ async def test_a_rollback_is_answered_when_it_is_done() -> None:
     await world.take({"type": "rolled_back", "id": 2})
     with pytest.raises(trio.WouldBlock):
         answer.take_nowait()
-    await world.uplink.survive(CRASH, 2)
+    await world.uplink.survive(CRASH, 2, 2)
 
     assert answer.take_nowait()["type"] == "rolled_back"
     assert world.notices()[-1] == Ended(2)
@@ -523,7 +523,7 @@ async def test_a_death_with_nothing_to_do_in_a_transaction_is_told_to_the_sessio
     world.ask(1, "begin")
     await world.take({"type": "begun", "id": 1})
     world.notices()
-    await world.uplink.survive(CRASH, 1)
+    await world.uplink.survive(CRASH, 1, 1)
 
     assert world.notices() == [Survived(CRASH.text)]
     assert not world.uplink.may_survive(1)
@@ -534,7 +534,7 @@ async def test_a_question_that_kills_is_not_answered() -> None:
     world.ask(1, "begin")
     await world.take({"type": "begun", "id": 1})
     answer = world.ask(2)
-    await world.uplink.survive(CRASH, 2)
+    await world.uplink.survive(CRASH, 2, 2)
 
     with pytest.raises(SessionLost):
         answer.take_nowait()
@@ -549,7 +549,7 @@ async def test_what_ran_is_undone_and_what_is_behind_it_goes_on() -> None:
     events, behind = world.run("e1", guard=True), world.run("e2")
     assert world.uplink.may_survive(begun=1)
 
-    await world.uplink.survive(CRASH, begun=1)
+    await world.uplink.survive(CRASH, begun=1, taken_before=1)
     await world.take(result("e2"))
 
     assert [event.state for event in taken(events) if isinstance(event, Error)] == ["rolled_back"]
@@ -592,7 +592,8 @@ async def test_in_a_transaction_all_that_was_begun_is_undone_also_what_ended_unh
     assert world.uplink.may_survive(begun=3)
 
     noted = (Uncovered("file_written", "/x"),)
-    await world.uplink.survive(attrs.evolve(CRASH, uncovered=noted), begun=3)
+    crash = attrs.evolve(CRASH, uncovered=noted)
+    await world.uplink.survive(crash, begun=3, taken_before=1)
 
     assert ends(world) == [(1, "kept"), (2, "rolled_back"), (3, "rolled_back")]
     last = [taken(events)[-1] for events in (first, second, third)]
@@ -618,8 +619,175 @@ async def test_a_death_before_what_is_next_was_begun_is_told_as_one_of_nothing()
     await world.take({"type": "begun", "id": 1})
     events = world.run("e2")
 
-    await world.uplink.survive(CRASH, begun=1)
+    await world.uplink.survive(CRASH, begun=1, taken_before=1)
     await world.take(result("e2"))
 
     assert kinds(world.notices()) == [Ended, Survived, Ended]
     assert kinds(taken(events)) == [Started, Result]
+
+
+# --- guard="auto": a snapshot that is older than what has ended -----------------------------------
+
+
+async def told_at_risk(world: World, *numbers: int, since: int = 1) -> list[EventReceiver]:
+    receivers = [world.run(f"e{number}", guard="auto") for number in numbers]
+    for number in numbers:
+        await world.take(result(f"e{number}", at_risk_since=since))
+    return receivers
+
+
+async def test_what_ended_behind_the_snapshot_is_named_by_what_crashes() -> None:
+    world = World()
+    await told_at_risk(world, 1, 2)
+    assert world.notices() == [Ended(1, is_protected=True), Ended(2, is_protected=True)]
+    events, behind = world.run("e3", guard="auto"), world.run("e4", guard="auto")
+    assert world.uplink.may_survive(begun=3)
+    assert world.uplink.may_go_on_from(1, begun=3)
+    await world.uplink.survive(CRASH, begun=3, taken_before=1)
+    await world.take(result("e4", at_risk_since=4))
+
+    terminal = taken(events)[-1]
+    assert (terminal.state, terminal.lost_since) == ("rolled_back", ("e1", "e2"))
+    assert taken(behind)[-1].lost_since == ()
+
+
+async def test_what_a_newer_snapshot_has_is_not_lost() -> None:
+    world = World()
+    await told_at_risk(world, 1, 2)
+    events = world.run("e3", guard="auto")
+    assert world.uplink.may_go_on_from(3, begun=3)
+    await world.uplink.survive(CRASH, begun=3, taken_before=3)
+
+    assert taken(events)[-1].lost_since == ()
+
+
+@pytest.mark.parametrize("taken_before", [0, 1, 4])
+async def test_a_snapshot_that_is_too_old_or_too_new_is_not_gone_on_from(
+    taken_before: int,
+) -> None:
+    """Of the one, what was told as safe is missing; of the other, what is undone is not."""
+    world = World()
+    await told_at_risk(world, 1, 2, since=1)
+    await told_at_risk(world, 3, since=3)
+    world.run("e4", guard="auto")
+    world.run("e5", guard="auto")
+    assert world.uplink.may_survive(begun=5)
+
+    assert world.uplink.may_go_on_from(taken_before, begun=5) is (taken_before == 4)
+    assert world.uplink.may_go_on_from(3, begun=5)
+    assert not world.uplink.may_go_on_from(5, begun=5)
+
+
+async def test_a_death_with_nothing_to_do_is_told_by_the_next_end() -> None:
+    world = World()
+    await told_at_risk(world, 1, 2)
+    world.notices()
+    assert world.uplink.may_survive(begun=2)
+    assert world.uplink.may_go_on_from(2, begun=2)
+    await world.uplink.survive(CRASH, begun=2, taken_before=2)
+    assert world.notices() == [Survived(CRASH.text)]
+    first, second = world.run("e3"), world.run("e4")
+    await world.take(result("e3"), result("e4"))
+
+    assert taken(first)[-1].lost_since == ("e2",)
+    assert taken(second)[-1].lost_since == ()
+
+
+async def test_a_question_that_kills_leaves_the_telling_to_the_next_end() -> None:
+    world = World()
+    await told_at_risk(world, 1)
+    answer = world.ask(2)
+    await world.uplink.survive(CRASH, begun=2, taken_before=1)
+    events = world.run("e3")
+    await world.take(result("e3"))
+
+    with pytest.raises(SessionLost):
+        answer.take_nowait()
+    assert taken(events)[-1].lost_since == ("e1",)
+
+
+async def test_behind_an_end_that_leaves_none_open_nothing_is_at_risk() -> None:
+    world = World()
+    await told_at_risk(world, 1)
+    world.run("e2", guard=True)
+    await world.take(result("e2"))
+
+    assert world.notices()[-1] == Ended(2)
+    assert not world.uplink.may_survive(begun=2)
+
+
+async def test_what_is_refused_leaves_all_as_it_was() -> None:
+    world = World()
+    await told_at_risk(world, 1)
+    world.run("e2", guard=True)
+    await world.take({**error("e2"), "code": "SNAPSHOT_UNAVAILABLE"})
+    events = world.run("e3", guard="auto")
+    await world.uplink.survive(CRASH, begun=3, taken_before=1)
+
+    assert taken(events)[-1].lost_since == ("e1",)
+
+
+async def test_a_transaction_begins_behind_all_that_was_at_risk() -> None:
+    world = World()
+    await told_at_risk(world, 1)
+    world.ask(2, "begin")
+    await world.take({"type": "begun", "id": 2})
+    events = world.run("e3")
+    await world.uplink.survive(CRASH, begun=3, taken_before=2)
+
+    assert taken(events)[-1].lost_since == ()
+
+
+async def test_a_risk_that_cannot_be_is_a_violation() -> None:
+    world = World()
+    world.run("e1", guard="auto")
+    with pytest.raises(ProtocolViolation, match="cannot be open"):
+        await world.take(result("e1", at_risk_since=2))
+
+
+# --- allow_copy: what is undone within its process ------------------------------------------------
+
+IN_PLACE = {"state": "rolled_back", "in_place": True, "by_reference": ["lock"]}
+
+
+async def test_what_was_undone_in_place_is_told_at_once_and_its_process_goes_on() -> None:
+    world = World()
+    events = world.run("e1", transaction_policy="rollback_always", copy_bytes=1)
+    behind = world.run("e2")
+    await world.take(result("e1", **IN_PLACE), result("e2"))
+
+    assert world.notices() == [Ended(1, "rolled_back"), Ended(2)]
+    terminal = taken(events)[-1]
+    assert (terminal.state, terminal.by_reference) == ("rolled_back", ("lock",))
+    assert taken(behind)[-1].by_reference is None
+
+
+@pytest.mark.parametrize(
+    "options", [{"transaction_policy": "rollback_always"}, {"guard": True, "copy_bytes": 1}, {}]
+)
+async def test_undoing_in_place_what_was_not_to_be_copied_is_a_violation(
+    options: dict[str, Any],
+) -> None:
+    world = World()
+    world.run("e1", **options)
+    with pytest.raises(ProtocolViolation, match="rolling back"):
+        await world.take(result("e1", **IN_PLACE))
+
+
+async def test_a_transaction_may_be_rolled_back_in_place() -> None:
+    world = World()
+    world.ask(1, "begin")
+    await world.take({"type": "begun", "id": 1, "by_reference": ["lock"]})
+    answer = world.ask(2, "rollback")
+    await world.take({"type": "rolled_back", "id": 2, "in_place": True})
+
+    assert answer.take_nowait()["type"] == "rolled_back"
+    assert world.notices() == [Ended(1, is_protected=True, transaction=1), Ended(2)]
+    assert not world.uplink.is_deaf
+
+
+async def test_rolling_back_in_place_unasked_is_a_violation() -> None:
+    world = World()
+    world.ask(1, "complete")
+    with pytest.raises(ProtocolViolation, match="not asked"):
+        await world.take({"type": "rolled_back", "id": 1, "in_place": True})

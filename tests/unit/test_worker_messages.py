@@ -436,3 +436,37 @@ def test_what_it_did_is_told_as_it_has_to_be_or_not_at_all(
 ) -> None:
     with pytest.raises(ProtocolViolation):
         decode_message(pack({"type": kind, **VALID[kind], field: wrong}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("result", {"at_risk_since": 3, "in_place": True, "by_reference": ["a", "b"]}),
+        ("error", {"at_risk_since": 0, "in_place": False, "by_reference": []}),
+        ("begun", {"by_reference": ["a"]}),
+        ("rolled_back", {"in_place": True}),
+        ("committed", {"by_reference": 7}),  # a field that it has not means nothing
+    ],
+)
+def test_what_may_be_left_out_may_be_said(kind: str, fields: dict[str, Any]) -> None:
+    message = {"type": kind, **VALID[kind], **fields}
+
+    assert decode_message(msgpack.packb(message)) == message
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("result", {"at_risk_since": "3"}),
+        ("error", {"in_place": 1}),
+        ("begun", {"by_reference": "a"}),
+        ("begun", {"by_reference": [7]}),
+        ("result", {"by_reference": ["a"] * 1001}),
+        ("rolled_back", {"in_place": None}),
+    ],
+)
+def test_what_may_be_left_out_is_checked_where_it_is_said(
+    kind: str, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(ProtocolViolation):
+        decode_message(msgpack.packb({"type": kind, **VALID[kind], **fields}))
