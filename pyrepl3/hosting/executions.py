@@ -120,6 +120,7 @@ def digest_of(request: Execute) -> bytes:
         request.timeout_s,
         request.transaction_policy,
         request.guard,
+        request.allow_copy,
         request.report_namespace,
         request.filename,
         request.silent,

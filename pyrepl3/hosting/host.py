@@ -323,6 +323,7 @@ class Host:
                     acquire_timeout_s=request.acquire_timeout_s,
                     transaction_policy=request.transaction_policy,
                     guard=request.guard,
+                    allow_copy=request.allow_copy,
                     report_namespace=request.report_namespace,
                 )
             )

@@ -110,6 +110,7 @@ class HostedExecutions:
                 silent=request.silent,
                 transaction_policy=request.transaction_policy,
                 guard=request.guard,
+                allow_copy=request.allow_copy,
                 report_namespace=request.report_namespace,
                 traceparent=(
                     valid_traceparent(request.traceparent)

@@ -25,7 +25,7 @@ from pyrepl3.hosting.hosted_branches import Adopt, HostedBranches
 from pyrepl3.hosting.hosted_executions import HostedExecutions
 from pyrepl3.hosting.hosted_history import HostedHistory
 from pyrepl3.hosting.hosted_questions import edit, interrupt, respond
-from pyrepl3.hosting.hosted_transactions import ABANDONED, HostedTransactions
+from pyrepl3.hosting.hosted_transactions import ABANDONED, CRASHED, HostedTransactions
 from pyrepl3.hosting.hosting_messages import (
     Amend,
     Attached,
@@ -280,6 +280,8 @@ class HostedSession:
         if isinstance(event, Result | Error):
             if event.state == "rolled_back":
                 self.session.transactions.rolled_back(record.transaction)
+            if event.lost_since:
+                self._tell_rolled_back(CRASHED, event.lost_since)
             self._executions.known.end(record, seq=seq)
             self._executions.known.forget_before(self.journal.oldest_seq)
             self._inputs.execution_ended(record.execution)
@@ -288,9 +290,12 @@ class HostedSession:
 
     def _rolled_back(self, cause: str) -> None:
         """By a request, or because nobody was left to make one."""
-        self._tell({"type": "session_rolled_back", "cause": cause})
+        self._tell_rolled_back(cause, ())
         by: Return = "abandoned" if cause == ABANDONED else "rollback"
         self.observers.notice(SessionReturned(session=self.id, principal=self.principal, by=by))
+
+    def _tell_rolled_back(self, cause: str, lost_since: tuple[str, ...]) -> None:
+        self._tell({"type": "session_rolled_back", "cause": cause, "lost_since": lost_since})
 
     async def wait_told(self) -> None:
         """Until all executions have told all that they had to."""

@@ -19,8 +19,9 @@ from pyrepl3.hosting.hosting_messages import Transact
 from pyrepl3.hosting.keyed_requests import KeyedRequests, Requested
 from pyrepl3.messages import TransactionKind
 
-REQUESTED, ABANDONED = "requested", "abandoned"
-"""Why a transaction was rolled back."""
+REQUESTED, ABANDONED, CRASHED = "requested", "abandoned", "crashed"
+"""Why a session was rolled back: its transaction, or to a snapshot that was older than what was
+told as kept."""
 
 
 @attrs.define(eq=False)

@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 
 from pyrepl3.config import (
     DEFAULT_TEMPLATE,
+    Guard,
     Limits,
     TransactionPolicy,
     check_protection,
@@ -124,15 +125,16 @@ class Client:
         idle_timeout_s: float | None = None,
         on_disconnect: Literal["continue", "interrupt"] = "continue",
         transaction_policy: TransactionPolicy | None = None,
-        guard: bool | None = None,
+        guard: Guard | None = None,
+        allow_copy: bool | None = None,
         report_namespace: bool | None = None,
     ) -> AsyncGenerator[RemoteSession]:
         """A new session for the length of the block; it is closed afterwards.
 
         ``from_snapshot``: one that was kept, in place of a template. ``transaction_policy``,
-        ``guard`` and ``report_namespace`` are its executions', where they name none; None: its
-        template's. Raises PoolExhausted, PoolDegraded, WorkerSpawnFailed, SnapshotNotFound,
-        RateLimited, ConfigInvalid.
+        ``guard``, ``allow_copy`` and ``report_namespace`` are its executions', where they name
+        none; None: its template's. Raises PoolExhausted, PoolDegraded, WorkerSpawnFailed,
+        SnapshotNotFound, RateLimited, ConfigInvalid.
         """
         wishes = _wishes(
             template,
@@ -145,6 +147,7 @@ class Client:
             on_disconnect=on_disconnect,
             transaction_policy=transaction_policy,
             guard=guard,
+            allow_copy=allow_copy,
             report_namespace=report_namespace,
         )
         async with self._opened(wishes, name, is_closed=True) as session:
@@ -164,7 +167,8 @@ class Client:
         idle_timeout_s: float | None = None,
         on_disconnect: Literal["continue", "interrupt"] = "continue",
         transaction_policy: TransactionPolicy | None = None,
-        guard: bool | None = None,
+        guard: Guard | None = None,
+        allow_copy: bool | None = None,
         report_namespace: bool | None = None,
     ) -> AsyncGenerator[RemoteSession]:
         """As `session`, but it goes on on the service afterwards: `attach` finds it again."""
@@ -179,6 +183,7 @@ class Client:
             on_disconnect=on_disconnect,
             transaction_policy=transaction_policy,
             guard=guard,
+            allow_copy=allow_copy,
             report_namespace=report_namespace,
         )
         async with self._opened(wishes, name, is_closed=False) as session:
@@ -355,13 +360,14 @@ def _wishes(
     idle_timeout_s: float | None,
     on_disconnect: Literal["continue", "interrupt"],
     transaction_policy: TransactionPolicy | None,
-    guard: bool | None,
+    guard: Guard | None,
+    allow_copy: bool | None,
     report_namespace: bool | None,
 ) -> dict[str, Any]:
     """The fields of an `open_session`. Raises ConfigInvalid."""
     check_timeout("acquire_timeout_s", acquire_timeout_s)
     check_timeout("idle_timeout_s", idle_timeout_s)
-    check_protection(transaction_policy, guard)
+    check_protection(transaction_policy, guard, allow_copy)
     check_report(report_namespace)
     wishes: dict[str, Any] = {
         "template": template,
@@ -372,6 +378,7 @@ def _wishes(
         "idle_timeout_s": finite(idle_timeout_s),
         "transaction_policy": transaction_policy,
         "guard": guard,
+        "allow_copy": allow_copy,
         "report_namespace": report_namespace,
     }
     if cwd is not None:

@@ -21,6 +21,7 @@ from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
 from pyrepl3.client.history import History
 from pyrepl3.config import (
     HISTORY_BYTES,
+    Guard,
     TransactionPolicy,
     check_protection,
     check_report,
@@ -119,7 +120,8 @@ class RemoteSession:
         filename: str | None = None,
         silent: bool = False,
         transaction_policy: TransactionPolicy | None = None,
-        guard: bool | None = None,
+        guard: Guard | None = None,
+        allow_copy: bool | None = None,
         report_namespace: bool | None = None,
     ) -> Execution:
         """Run code and wait for its end; what came of it, good or bad, is the `Execution`.
@@ -137,6 +139,7 @@ class RemoteSession:
             silent=silent,
             transaction_policy=transaction_policy,
             guard=guard,
+            allow_copy=allow_copy,
             report_namespace=report_namespace,
         ) as events:
             execution: Execution | None = None
@@ -158,7 +161,8 @@ class RemoteSession:
         filename: str | None = None,
         silent: bool = False,
         transaction_policy: TransactionPolicy | None = None,
-        guard: bool | None = None,
+        guard: Guard | None = None,
+        allow_copy: bool | None = None,
         report_namespace: bool | None = None,
     ) -> AsyncGenerator[EventStream]:
         """Run code and follow its events: `Started` first, one `Result` or `Error` last.
@@ -167,7 +171,7 @@ class RemoteSession:
         those of a request that is not taken come on entry.
         """
         check_timeout("timeout_s", timeout_s)
-        check_protection(transaction_policy, guard)
+        check_protection(transaction_policy, guard, allow_copy)
         check_report(report_namespace)
         if not isinstance(code, str):
             raise TypeError(f"code is a str, not a {type(code).__name__}")
@@ -181,6 +185,7 @@ class RemoteSession:
             "silent": bool(silent),
             "transaction_policy": transaction_policy,
             "guard": guard,
+            "allow_copy": allow_copy,
             "report_namespace": report_namespace,
         }
         traceparent = current_traceparent()

@@ -13,7 +13,7 @@ import attrs
 import msgspec
 from msgspec import Meta
 
-from pyrepl3.config import TransactionPolicy
+from pyrepl3.config import Guard, TransactionPolicy
 from pyrepl3.effects import NamespaceReport, Uncovered
 from pyrepl3.wire.client_codec import bad_message
 from pyrepl3.wire.client_requests import (
@@ -63,7 +63,11 @@ class SessionWish:
     transaction_policy: Annotated[
         TransactionPolicy | None, Meta(description="Of executions that name none.")
     ] = None
-    guard: Annotated[bool | None, Meta(description="Of executions that do not say.")] = None
+    guard: Annotated[Guard | None, Meta(description="Of executions that do not say.")] = None
+    allow_copy: Annotated[
+        bool | None,
+        Meta(description="Of executions that do not say, and of transactions that are begun."),
+    ] = None
     history: Annotated[
         HistoryWish | None, Meta(description="How many executions can be undone. Left out: none.")
     ] = None
@@ -97,7 +101,18 @@ class ExecutionWish:
         Meta(description="What becomes of the variables. Left out: as the session has it."),
     ] = None
     guard: Annotated[
-        bool | None, Meta(description="Whether a crash is undone, and the session goes on.")
+        Guard | None,
+        Meta(
+            description="Whether a crash is undone, and the session goes on; `auto`: from the last "
+            "snapshot that was cheap, and `lost_since` names what came since."
+        ),
+    ] = None
+    allow_copy: Annotated[
+        bool | None,
+        Meta(
+            description="Whether its variables are copied, for its policy, where its process "
+            "cannot be."
+        ),
     ] = None
     report_namespace: Annotated[
         bool | None, Meta(description="Whether it tells which names it added, changed and removed.")
@@ -235,6 +250,17 @@ class Outcome:
     state: State | None = None
     exit_status: int | None = None
     details: dict[str, Any] | None = None
+    lost_since: Annotated[
+        list[str] | None,
+        Meta(description="Executions before it that were told as kept, and that a crash undid."),
+    ] = None
+    by_reference: Annotated[
+        list[str] | None,
+        Meta(
+            description="Where variables were copied (`allow_copy`): those that could not be, and "
+            "that nothing undoes."
+        ),
+    ] = None
     namespace: Annotated[
         NamespaceReport | None, Meta(description="Left out where it was not asked for.")
     ] = None

@@ -45,6 +45,9 @@ _FIELDS: Mapping[type[Any], tuple[str, ...]] = {
     for kind in _TYPES
 }
 
+_NAMES = ("lost_since", "by_reference")
+"""Fields that are tuples here, and lists on the wire."""
+
 
 def as_map(event: Event) -> dict[str, Any]:
     """The message that tells of it. Shares what is in it with the event."""
@@ -99,6 +102,9 @@ def from_map(message: Mapping[str, Any], respond: Respond) -> Event | None:
     if kind is Result or kind is Error:
         fields["namespace"] = report_from(message.get("namespace"))
         fields["uncovered"] = uncovered_from(message.get("uncovered"))
+    for name in _NAMES:
+        if fields.get(name) is not None:
+            fields[name] = tuple(fields[name])
     if kind is InputRequested:
         number = fields["input"]
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import attrs
 import msgspec
 
-from pyrepl3.config import HISTORY_BYTES, HISTORY_EXECUTIONS, TransactionPolicy
+from pyrepl3.config import HISTORY_BYTES, HISTORY_EXECUTIONS, Guard, TransactionPolicy
 from pyrepl3.errors import UnknownType
 from pyrepl3.wire.client_codec import bad_message
 
@@ -44,6 +44,7 @@ class LimitsWish:
     open_files: Annotated[int, msgspec.Meta(ge=16)] | None = None
     queued_executions: Count | None = None
     code_bytes: Annotated[int, msgspec.Meta(ge=1, le=8 * 2**20)] | None = None
+    copied_bytes: Count | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -80,10 +81,10 @@ class OpenSession(Request):
 
     ``name``: how people call it. ``idle_timeout_s``: it is closed when so long nothing ran and
     nobody was attached; None for the service's. ``on_disconnect``: what happens to its executions
-    when the last connection that is attached to it ends. ``transaction_policy``, ``guard`` and
-    ``report_namespace`` are its executions', where they name none; None: its template's.
-    ``history``: None: none is kept. ``from_snapshot``: one that was kept before, in place of the
-    template.
+    when the last connection that is attached to it ends. ``transaction_policy``, ``guard``,
+    ``allow_copy`` and ``report_namespace`` are its executions', where they name none; None: its
+    template's. ``history``: None: none is kept. ``from_snapshot``: one that was kept before, in
+    place of the template.
     """
 
     template: Name = "python"
@@ -97,7 +98,8 @@ class OpenSession(Request):
     acquire_timeout_s: Seconds | None = None
     on_disconnect: OnDisconnect = "continue"
     transaction_policy: TransactionPolicy | None = None
-    guard: bool | None = None
+    guard: Guard | None = None
+    allow_copy: bool | None = None
     history: HistoryWish | None = None
     report_namespace: bool | None = None
     traceparent: str | None = None
@@ -138,17 +140,19 @@ class Execute(OfSession):
     """Run code. Sent again under the same ``execution``, it is the same one: it runs once.
 
     ``timeout_s``: its deadline from when it starts, None for the session's; ``transaction_policy``:
-    what becomes of the variables; ``guard``: a crash is undone; ``report_namespace``: its end tells
-    what it did to the session's names. ``traceparent``: the trace that it belongs to (W3C); what is
-    none is ignored. ``again_since``: it may have been sent before, when that was the last event
-    that its sender had; where it may have run since, and was forgotten, it does not run now.
+    what becomes of the variables; ``guard``: a crash is undone; ``allow_copy``: where its process
+    cannot be copied, its variables are; ``report_namespace``: its end tells what it did to the
+    session's names. ``traceparent``: the trace that it belongs to (W3C); what is none is ignored.
+    ``again_since``: it may have been sent before, when that was the last event that its sender had;
+    where it may have run since, and was forgotten, it does not run now.
     """
 
     execution: Name
     code: str
     timeout_s: Seconds | None = None
     transaction_policy: TransactionPolicy | None = None
-    guard: bool | None = None
+    guard: Guard | None = None
+    allow_copy: bool | None = None
     report_namespace: bool | None = None
     allow_input: bool = True
     filename: str | None = None

@@ -312,6 +312,21 @@ async def test_a_policy_and_a_guard_are_passed_on_and_a_result_tells_the_state(
     assert (ends[0]["value"], ends[2]["value"]) == (2, 1)
 
 
+async def test_what_a_crash_undid_with_it_is_told_as_an_event_of_the_session_too(
+    attached: Opened,
+) -> None:
+    await submit(attached, "held = bytearray(2**27)", "e1", guard="auto")
+    await submit(attached, "x = 2", "e2", guard="auto")
+    await submit(attached, EXIT, "e3", guard="auto")
+    end = await outcome(attached, "e3")
+    told = await first(attached, "session_rolled_back")
+
+    assert end["state"] == "rolled_back"
+    assert list(end["lost_since"])[-1] == "e2"
+    assert (told["cause"], told["lost_since"]) == ("crashed", end["lost_since"])
+    assert told["seq"] > end["seq"]
+
+
 async def test_a_transaction_is_in_order_with_executions_and_its_end_is_told(
     attached: Opened,
 ) -> None:

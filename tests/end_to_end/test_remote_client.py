@@ -287,6 +287,35 @@ async def test_transactions_are_as_those_of_ones_own_session(
 
 
 @both_loops
+async def test_a_guard_may_be_automatic_and_variables_be_copied(
+    run_in: Callable[..., Awaitable[None]], served: Served
+) -> None:
+    async def main() -> None:
+        async with (
+            pyrepl3.Client(served.url, TOKEN) as client,
+            client.session(guard="auto", allow_copy=True) as session,
+        ):
+            await session.run("held = bytearray(2**27)")
+            last = await session.run("x = 1")
+            ended = await session.run("import os; os._exit(3)")
+            assert (ended.state, ended.lost_since[-1]) == ("rolled_back", last.id)
+            await session.run(
+                "import threading; stop = threading.Event(); x, held = 1, None\n"
+                "threading.Thread(target=stop.wait, daemon=True).start()"
+            )
+            ended = await session.run("x = 2", transaction_policy="rollback_always", guard=False)
+            assert (ended.state, ended.by_reference) == ("rolled_back", ("stop",))
+            await session.begin()
+            await session.run("x = 3")
+            await session.rollback()
+            assert (await session.run("x", guard=False)).value == 1
+            with pytest.raises(pyrepl3.ConfigInvalid):
+                await session.run("1", allow_copy="yes")  # type: ignore[arg-type]
+
+    await run_in(main)
+
+
+@both_loops
 async def test_a_beginning_that_is_cancelled_leaves_no_transaction(
     run_in: Callable[..., Awaitable[None]], served: Served
 ) -> None:

@@ -227,6 +227,45 @@ async def test_an_execution_tells_of_names_and_of_what_is_not_undone(
     problem(never, 400, "BAD_MESSAGE")
 
 
+async def test_a_guard_may_be_automatic_and_names_what_a_crash_undid(rest: Rest) -> None:
+    opened = await rest.http.post("/v1/sessions", json={"guard": "auto"})
+    session = opened.json()["session"]
+    await rest.run(session, "held = bytearray(2**27)")
+    ids = [(await rest.run(session, "n = 1"))["execution"] for _ in range(2)]
+    crash = await rest.run(session, "import os; os._exit(3)")
+    never = await rest.http.post(executions(session), json={"code": "1", "guard": "never"})
+
+    assert crash["state"] == "rolled_back"
+    assert crash["lost_since"][-1] == ids[-1]
+    problem(never, 400, "BAD_MESSAGE")
+
+
+async def test_variables_are_copied_where_that_is_allowed(rest: Rest) -> None:
+    body = {"allow_copy": True, "limits": {"copied_bytes": 2**20}}
+    session = (await rest.http.post("/v1/sessions", json=body)).json()["session"]
+    await rest.run(
+        session,
+        "import threading; stop = threading.Event(); x = 1\n"
+        "threading.Thread(target=stop.wait, daemon=True).start()",
+    )
+    url = executions(session)
+    dry = {"code": "x = 2; x", "transaction_policy": "rollback_always"}
+    copied = (await rest.http.post(url, json=dry)).json()
+    refused = (await rest.http.post(url, json={**dry, "allow_copy": False})).json()
+    begun = await rest.http.post(f"/v1/sessions/{session}/begin")
+    await rest.run(session, "x = 3")
+    await rest.http.post(f"/v1/sessions/{session}/rollback")
+    await rest.run(session, "held = bytearray(2**20)")
+    large = (await rest.http.post(url, json=dry)).json()
+
+    assert (copied["value"], copied["state"]) == (2, "rolled_back")
+    assert copied["by_reference"] == ["stop"]
+    assert (refused["code"], refused.get("by_reference")) == ("SNAPSHOT_UNAVAILABLE", None)
+    assert begun.status_code == 200
+    assert large["code"] == "SNAPSHOT_UNAVAILABLE"
+    assert (await rest.run(session, "x"))["value"] == 1
+
+
 async def test_an_interrupt_is_answered_with_what_came_of_it(rest: Rest) -> None:
     session = await rest.open()
     url = f"/v1/sessions/{session}/interrupt"

@@ -43,6 +43,8 @@ def test_the_same_asked_by_another_request_is_the_same() -> None:
         {"silent": True},
         {"transaction_policy": "rollback_always"},
         {"guard": True},
+        {"guard": "auto"},
+        {"allow_copy": True},
         {"report_namespace": True},
     ],
 )
