@@ -8,8 +8,12 @@ from __future__ import annotations
 import signal
 
 from pyrepl3.cli.statuses import FAILED, INTERRUPTED
+from pyrepl3.cli.texts import ROLLED_BACK
 from pyrepl3.errors import Code
 from pyrepl3.events import Error, InterruptOutcome, Result
+
+NAMES = 10
+"""Of executions or variables that are listed: the last ones."""
 
 
 def status_of(ending: Result | Error) -> int:
@@ -40,6 +44,22 @@ def describe_death(ending: Error) -> str:
         name = ending.details["signal"]
         return f"its process was killed by {name} ({signal.strsignal(number) or 'unknown'})"
     return ending.value or ending.name
+
+
+def describe_undoing(ending: Result | Error) -> str:
+    """What was undone, in lines to be shown behind it; "" where nothing was."""
+    text = ROLLED_BACK if ending.state == "rolled_back" else ""
+    if ending.lost_since:
+        text += f"[a crash has undone, with it: {_listed(ending.lost_since)}]\n"
+    if text and ending.by_reference:
+        text += f"[could not be copied, and is not undone: {_listed(ending.by_reference)}]\n"
+    return text
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[-NAMES:])
+    before = len(names) - NAMES
+    return shown if before <= 0 else f"{before} more, and {shown}"
 
 
 def describe_interrupt(outcome: InterruptOutcome) -> str:

@@ -18,11 +18,11 @@ from pyrepl3.cli.connection_notes import ConnectionNotes
 from pyrepl3.cli.conversation import Conversation
 from pyrepl3.cli.descriptors import STDOUT
 from pyrepl3.cli.effects import names_told, not_undone
-from pyrepl3.cli.endings import describe_death, is_death, status_of
+from pyrepl3.cli.endings import describe_death, describe_undoing, is_death, status_of
 from pyrepl3.cli.scripts import PlainDisplays
 from pyrepl3.cli.statuses import INTERRUPTED
-from pyrepl3.cli.texts import MAY_GO_ON, NOT_STOPPED, OVER_DEADLINE, ROLLED_BACK
-from pyrepl3.config import TransactionPolicy
+from pyrepl3.cli.texts import MAY_GO_ON, NOT_STOPPED, OVER_DEADLINE
+from pyrepl3.config import Guard, TransactionPolicy
 from pyrepl3.errors import Code, ExecutionNotFound, ServiceUnreachable, SessionLost
 from pyrepl3.events import Error, Result
 from pyrepl3.remote.session import RemoteSession
@@ -37,7 +37,8 @@ async def execute(
     connection: ConnectionNotes,
     *,
     transaction_policy: TransactionPolicy | None = None,
-    guard: bool | None = None,
+    guard: Guard | None = None,
+    allow_copy: bool | None = None,
     report_namespace: bool | None = None,
 ) -> int:
     """As a cell: show what it prints, then its value if it has one; the exit status.
@@ -49,6 +50,7 @@ async def execute(
         code,
         transaction_policy=transaction_policy,
         guard=guard,
+        allow_copy=allow_copy,
         report_namespace=report_namespace,
     )
 
@@ -114,9 +116,10 @@ def _show(ending: Result | Error) -> None:
             descriptors.say(ending.repr + "\n", STDOUT)
     else:
         _show_error(ending)
-    descriptors.say(names_told(ending.namespace))
+    told = names_told(ending.namespace) + describe_undoing(ending)
     if ending.state == "rolled_back":
-        descriptors.say(ROLLED_BACK + not_undone(ending.uncovered))
+        told += not_undone(ending.uncovered)
+    descriptors.say(told)
 
 
 def _show_error(ending: Error) -> None:

@@ -17,7 +17,7 @@ from pyrepl3.cli import descriptors, standard_output
 from pyrepl3.cli.colours import coloured_traceback
 from pyrepl3.cli.conversation import Conversation
 from pyrepl3.cli.effects import names_told, not_undone
-from pyrepl3.cli.endings import describe_death, is_death, status_of
+from pyrepl3.cli.endings import describe_death, describe_undoing, is_death, status_of
 from pyrepl3.cli.line_editor import CLEARED, LEAVE, LineEditor
 from pyrepl3.cli.pictures import Pictures
 from pyrepl3.cli.places import Followed, Place
@@ -279,9 +279,9 @@ class _PromptLoop:
         self._show_effects(ending)
 
     def _show_effects(self, ending: Result | Error) -> None:
-        told = names_told(ending.namespace)
+        told = names_told(ending.namespace) + describe_undoing(ending)
         if ending.state == "rolled_back":
-            told += ROLLED_BACK + self._take_uncovered()
+            told += self._take_uncovered()
         descriptors.say(told)
 
     async def _leave(self, session: AnySession, ending: Error | None) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from pyrepl3.cli.usage import UsageError, value_of, whole_number
-from pyrepl3.config import POLICIES, TransactionPolicy
+from pyrepl3.config import POLICIES, Guard, TransactionPolicy
 
 SESSION = (
     "pyrepl3 session create [--name NAME] | ls [--json] | info SESSION | attach SESSION | "
@@ -153,7 +153,9 @@ class Exec(Remote):
     session: str
     code: str | None
     policy: TransactionPolicy | None = None
-    guard: bool = False
+    guard: Guard | None = None
+    """None: as its session has it."""
+    allow_copy: bool = False
     report: bool = False
 
 
@@ -222,7 +224,10 @@ _FLAGS = {
     "--open": "opens",
     "--guard": "guard",
     "--report": "report",
+    "--allow-copy": "allow_copy",
 }
+_CHOICES = {"--guard=auto": ("guard", "auto")}
+"""Flags that may say more."""
 _NUMBERS = {"--since": "since", "--keep": "keep", "--count": "count"}
 _KINDS: dict[str, type[Any]] = {
     "create": SessionCreate,
@@ -364,6 +369,9 @@ def _options(
             return None, names
         if _FLAGS.get(word) in known:
             options[_FLAGS[word]], rest = True, rest[1:]
+        elif word in _CHOICES and _CHOICES[word][0] in known:
+            name, choice = _CHOICES[word]
+            options[name], rest = choice, rest[1:]
         elif _TEXTS.get(option) in known:
             options[_TEXTS[option]], rest = value_of(option, rest, how)
         elif _NUMBERS.get(option) in known:

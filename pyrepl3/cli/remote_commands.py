@@ -111,7 +111,8 @@ async def _do(client: Client, command: asked.RemoteCommand, connection: Connecti
                     code,
                     connection,
                     transaction_policy=command.policy,
-                    guard=command.guard or None,
+                    guard=command.guard,
+                    allow_copy=command.allow_copy or None,
                     report_namespace=command.report or None,
                 )
 

@@ -143,6 +143,10 @@ Usage:
                                        rollback_always: show what it does, and undo it;
                                        commit_always; explicit (as the session's transaction ends)
     --guard                            if the process dies, go on with the variables from before
+    --guard=auto                       the same, from the last copy that was cheap enough: what is
+                                       lost with it is named
+    --allow-copy                       where the process cannot be copied (threads run in it), copy
+                                       its variables, for the policy
     --report                           show which names it added (+), changed (~) and removed (-)
 
   pyrepl3 cp FILE SESSION:PATH         copy a file into the directory that it was started in

@@ -50,6 +50,8 @@ def test_code_is_undone_as_its_policy_and_its_guard_say(say: Say) -> None:
     assert died.returncode == 3
     assert b"[rolled back: " in died.stderr
     assert b"lost" not in died.stderr
+    automatic = say("exec", "mine", "--guard=auto", "-c", "import os; os._exit(3)")
+    assert b"[rolled back: " in automatic.stderr
     never = say("exec", "mine", "--policy", "never", "-c", "1")
     assert never.returncode == 2
     assert b"rollback_on_failure" in never.stderr
@@ -117,6 +119,22 @@ def test_what_code_does_to_names_is_shown_and_what_is_not_undone(say: Say, tmp_p
         f"[not undone: {path} was written]\n"
     )
     assert path.exists()
+
+
+def test_what_cannot_be_undone_by_a_copy_is_named(say: Say) -> None:
+    say("session", "create", "--name", "mine")
+    thread = "import threading as t; stop = t.Event(); t.Thread(target=stop.wait).start()"
+    say("exec", "mine", "-c", thread)
+    dry = ("exec", "mine", "--policy", "rollback_always", "-c", "stop.set()")
+    refused = say(*dry)
+    allowed = say(*dry, "--allow-copy")
+
+    assert (refused.returncode, allowed.returncode) == (1, 0)
+    assert b"other threads" in refused.stderr
+    assert allowed.stderr.decode().splitlines() == [
+        "[rolled back: the variables are as they were before]",
+        "[could not be copied, and is not undone: stop]",
+    ]
 
 
 def test_a_session_keeps_its_variables_between_commands(say: Say) -> None:

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from pyrepl3.cli.endings import describe_death, describe_interrupt, is_death, status_of
+from pyrepl3.cli.endings import (
+    describe_death,
+    describe_interrupt,
+    describe_undoing,
+    is_death,
+    status_of,
+)
 from pyrepl3.events import Error, InterruptOutcome, Result, Usage
 
 
@@ -60,6 +66,29 @@ def test_a_kill_by_the_service_says_why() -> None:
     )
 
     assert describe_death(death) == death.value
+
+
+def test_what_was_undone_is_said_with_what_was_undone_with_it() -> None:
+    crash = _error(
+        "WorkerDied",
+        state="rolled_back",
+        lost_since=tuple(f"s1.{number}" for number in range(1, 13)),
+        by_reference=(),
+    )
+
+    assert describe_undoing(crash).splitlines() == [
+        "[rolled back: the variables are as they were before]",
+        "[a crash has undone, with it: 2 more, and s1.3, s1.4, s1.5, s1.6, s1.7, s1.8, s1.9, "
+        "s1.10, s1.11, s1.12]",
+    ]
+
+
+def test_what_could_not_be_copied_is_said_where_something_is_undone() -> None:
+    undone = _error("ValueError", state="rolled_back", by_reference=("lock",))
+    kept = _error("ValueError", state="kept", by_reference=("lock",))
+
+    assert describe_undoing(undone).endswith("is not undone: lock]\n")
+    assert describe_undoing(kept) == ""
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,8 @@ from pyrepl3.cli.usage import UsageError
         ("exec s -", Exec(session="s", code=None)),
         ("exec s -c 1 --guard", Exec(session="s", code="1", guard=True)),
         ("exec s -c 1 --report", Exec(session="s", code="1", report=True)),
+        ("exec s -c 1 --guard=auto", Exec(session="s", code="1", guard="auto")),
+        ("exec s -c 1 --allow-copy", Exec(session="s", code="1", allow_copy=True)),
         (
             "exec s -c 1 --policy rollback_always",
             Exec(session="s", code="1", policy="rollback_always"),
