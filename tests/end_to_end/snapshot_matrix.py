@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
 import attrs
@@ -18,8 +18,12 @@ import trio
 import pyrepl3
 
 State = Literal["kept", "rolled_back", "lost"]
-Policy = Literal["commit_always", "guard", "rollback_on_failure", "rollback_always", "explicit"]
+Policy = Literal[
+    "commit_always", "guard", "auto", "rollback_on_failure", "rollback_always", "explicit"
+]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
+GUARDS: Mapping[Policy, bool | Literal["auto"]] = {"guard": True, "auto": "auto"}
+"""The two that are no policies, but go by crashes alone."""
 
 GRACE_S = 0.3
 TIMEOUT_S = 0.3
@@ -76,14 +80,22 @@ class Content:
     change: str
     look: str
     """An expression: 1 before the change, 2 after it."""
-    is_copyable: bool = True
+    is_forkable: bool = True
+    """Whether its process can be copied."""
+    allow_copy: bool = False
+    """Whether its variables may be, instead."""
 
+
+_THREAD = (
+    "import threading; held = again = [1]; stop = threading.Event()\n"
+    "thread = threading.Thread(target=stop.wait, name='waits', daemon=True); thread.start()"
+)
 
 CONTENTS = (
     Content("plain", "held = {'n': 1}", "held['n'] = 2", "held['n']"),
     Content(
-        "array",
-        "import array; held = array.array('d', [1.0]) * 100_000",
+        "numpy array",
+        "import numpy; held = numpy.ones(100_000)",
         "held[99_999] = 2.0",
         "int(held[99_999])",
     ),
@@ -108,13 +120,14 @@ CONTENTS = (
         "Held.n = lambda self: 2",
         "held.n()",
     ),
+    Content("thread", _THREAD, "held[0] = 2", "held[0]", is_forkable=False),
     Content(
-        "thread",
-        "import threading; held = 1; stop = threading.Event()\n"
-        "thread = threading.Thread(target=stop.wait, name='waits', daemon=True); thread.start()",
-        "held = 2",
-        "held",
-        is_copyable=False,
+        "thread, allow_copy",
+        _THREAD,
+        "held[0] = 2",
+        "held[0] if again is held else 'its names are of two values'",
+        is_forkable=False,
+        allow_copy=True,
     ),
 )
 
@@ -136,8 +149,11 @@ class Expected:
 
 def expected(cause: Cause, policy: Policy, content: Content) -> Expected:
     """The documented table, in code."""
-    if policy != "commit_always" and not content.is_copyable:
-        return Expected("kept", is_refused=True)
+    if policy != "commit_always" and not content.is_forkable:
+        if policy in GUARDS or not content.allow_copy:
+            return Expected("kept", is_refused=True)
+        if cause.is_crash:
+            return Expected("lost")
     if cause.is_crash:
         return Expected("lost" if policy == "commit_always" else "rolled_back")
     if policy == "rollback_always":
@@ -151,7 +167,7 @@ async def play(supervisor: pyrepl3.Supervisor, case: Case) -> str | None:
     """What was not as the table says; None: nothing."""
     cause, policy, content = case.cause, case.policy, case.content
     told = expected(cause, policy, content)
-    async with supervisor.session() as session:
+    async with supervisor.session(allow_copy=content.allow_copy) as session:
         made = await session.run(content.make)
         if made.error is not None:
             return f"it could not be made: {made.error}"
@@ -177,8 +193,8 @@ async def _run(
     session: pyrepl3.Session, cause: Cause, policy: Policy, code: str
 ) -> pyrepl3.Execution:
     options: dict[str, Any] = {"timeout_s": cause.timeout_s}
-    if policy == "guard":
-        options["guard"] = True
+    if policy in GUARDS:
+        options["guard"] = GUARDS[policy]
     elif policy != "explicit":
         options["transaction_policy"] = policy
     async with trio.open_nursery() as nursery:

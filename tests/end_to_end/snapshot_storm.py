@@ -2,7 +2,8 @@
 
 Owns the storm and what it is held to: nothing that was committed is lost and nothing that was
 rolled back is seen, no process is left behind, and a canary answers throughout. Each session counts
-in a variable, and so does the storm; after each execution both must agree.
+in a variable, and the storm keeps the ids of those that were counted, but for those that it is told
+are lost; after each execution both must agree.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import trio
 
 import pyrepl3
 
-from .snapshot_matrix import CAUSES, Cause, Policy
+from .snapshot_matrix import CAUSES, GUARDS, Cause, Policy
 
 SESSIONS = 20
 EXECUTIONS_A_SESSION = 50
@@ -27,7 +28,12 @@ GRACE_S = 0.2
 SETTLE_S = 10.0
 STORM_CAUSES = tuple(cause for cause in CAUSES if cause.name not in ("memory", "interrupt"))
 """Those that take no second each."""
-STORM_POLICIES: tuple[Policy, ...] = ("guard", "rollback_on_failure", "rollback_always")
+STORM_POLICIES: tuple[Policy, ...] = (
+    "guard",
+    "auto",
+    "rollback_on_failure",
+    "rollback_always",
+)
 
 
 @attrs.define(eq=False)
@@ -37,6 +43,8 @@ class Storm:
     random: Random
     executions: int = 0
     rolled_back: int = 0
+    lost: int = 0
+    """Told as kept, and later as lost."""
     canaries: int = 0
     faults: list[str] = attrs.field(factory=list)
 
@@ -44,35 +52,38 @@ class Storm:
         """One session, from its opening to its end."""
         async with supervisor.session() as session:
             await session.run("count = 0")
-            count = 0
+            counted: list[str] = []
             for _ in range(executions):
                 cause = self.random.choice(STORM_CAUSES)
                 policy = self.random.choice(STORM_POLICIES)
-                count = await self._once(session, cause, policy, count)
+                counted = await self._once(session, cause, policy, counted)
 
     async def _once(
-        self, session: pyrepl3.Session, cause: Cause, policy: Policy, count: int
-    ) -> int:
+        self, session: pyrepl3.Session, cause: Cause, policy: Policy, counted: list[str]
+    ) -> list[str]:
         code = f"count += 1\nprint(count)\n{cause.code}"
         name = f"{session.id} {cause.name}, {policy}"
         timeout_s = cause.timeout_s and GRACE_S
-        if policy == "guard":
-            ended = await session.run(code, guard=True, timeout_s=timeout_s)
+        if policy in GUARDS:
+            ended = await session.run(code, guard=GUARDS[policy], timeout_s=timeout_s)
         else:
             ended = await session.run(code, transaction_policy=policy, timeout_s=timeout_s)
         self.executions += 1
-        if ended.logs.stdout != f"{count + 1}\n":
-            self.faults.append(f"{name}: it printed {ended.logs.stdout!r} behind {count}")
+        if ended.logs.stdout != f"{len(counted) + 1}\n":
+            self.faults.append(f"{name}: it printed {ended.logs.stdout!r} behind {len(counted)}")
+        self.lost += len(set(counted).intersection(ended.lost_since))
+        counted = [each for each in counted if each not in ended.lost_since]
         if ended.state == "kept":
-            count += 1
+            counted.append(ended.id)
         elif ended.state == "rolled_back":
             self.rolled_back += 1
         else:
             self.faults.append(f"{name}: its state is {ended.state}: {ended.error}")
         seen = await session.run("count")
-        if seen.value != count:
-            self.faults.append(f"{name}: {seen.value} where {count} was committed: {seen.error}")
-        return count
+        if seen.value != len(counted):
+            told = f"{seen.value} where {len(counted)} were committed"
+            self.faults.append(f"{name}: {told}: {seen.error}")
+        return counted
 
     async def watch(self, canary: pyrepl3.Session) -> None:
         """For ever: the canary, which has to do with nothing of it, answers."""
@@ -141,7 +152,7 @@ def main() -> int:
     for fault in storm.faults:
         print(fault)
     print(
-        f"{storm.executions} executions, {storm.rolled_back} rolled back, "
+        f"{storm.executions} executions, {storm.rolled_back} rolled back, {storm.lost} with them, "
         f"{storm.canaries} canaries: {len(storm.faults)} faults"
     )
     return bool(storm.faults)

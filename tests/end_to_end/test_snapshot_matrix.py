@@ -9,7 +9,7 @@ import pytest
 
 import pyrepl3
 
-from .snapshot_matrix import CASES, CAUSES, CONTENTS, Case, Cause, play, play_all
+from .snapshot_matrix import CASES, CAUSES, CONTENTS, POLICIES, Case, Cause, play, play_all
 
 
 async def test_each_failure_under_each_policy_ends_as_the_table_says() -> None:
@@ -32,4 +32,4 @@ async def test_the_judge_of_the_table_bites(lie: Cause) -> None:
 
 
 def test_the_table_has_a_cell_for_each() -> None:
-    assert len(CASES) == len(CAUSES) * 5 * len(CONTENTS)
+    assert len(CASES) == len(CAUSES) * len(POLICIES) * len(CONTENTS)
