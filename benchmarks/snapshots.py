@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Literal
 
 import trio
 
@@ -57,13 +57,21 @@ FORKED = Spec(
     f"fork({BRANCHES}) of a session of 80 MB until all have answered (the floor: {BRANCHES} forks)",
     Target(p50=40),
 )
+AUTOMATIC = Spec(
+    "guarded_auto",
+    "ms",
+    'an execute of 1+1 under guard="auto" in a session of 80 MB, in a row of 100 (the floor: the '
+    "same without a guard)",
+    Target(floor_ratio=1.1),
+)
+ROW = 100
 SEGFAULT = "ctypes.string_at(0)"
 SETTLED_S = 0.02
 """For what the code before has left to be cleared away by the kernel."""
 
 
 async def measure(bench: Bench) -> Measured:
-    """The three, in turn, in one session that outlives all of them."""
+    """All of them, in turn, in one session that outlives them."""
     if not bench.subject:
         return {}
     async with AsyncExitStack() as stack:
@@ -78,6 +86,12 @@ async def measure(bench: Bench) -> Measured:
             elapsed = time.perf_counter() - started
             expect(ended.state == state, f"{code} ended with {ended.error!r}")
             return elapsed * MILLISECONDS
+
+        async def row_of(guard: bool | Literal["auto"]) -> float:
+            started = time.perf_counter()
+            for _ in range(ROW):
+                await session.run("1+1", guard=guard)
+            return (time.perf_counter() - started) / ROW * MILLISECONDS
 
         rollback = {"transaction_policy": "rollback_on_failure"}
         turns = {
@@ -94,6 +108,9 @@ async def measure(bench: Bench) -> Measured:
                 expect(len(held) == HELD_BYTES, "it does not hold that much")
             samples = await interleave(contenders, rounds=bench.repeat(12, 4), warm_up=WARM_UP)
             measured[spec.name] = as_samples(samples, warm_up=WARM_UP)
+        rows = [Turn("subject", lambda: row_of("auto"), 1), Turn("floor", lambda: row_of(False), 1)]
+        samples = await interleave(rows, rounds=bench.repeat(20, 5), warm_up=WARM_UP)
+        measured[AUTOMATIC.name] = as_samples(samples, warm_up=WARM_UP)
         expect((await session.run("len(held)")).value == HELD_BYTES, "the session lost its memory")
         return measured
 
@@ -144,6 +161,6 @@ def _fork_all() -> float:
 
 
 EXPERIMENTS = (
-    Experiment(specs=(COMMITTED, ROLLED_BACK, TAKEN_OVER), measure=measure),
+    Experiment(specs=(COMMITTED, ROLLED_BACK, TAKEN_OVER, AUTOMATIC), measure=measure),
     Experiment(specs=(FORKED,), measure=measure_branches),
 )
