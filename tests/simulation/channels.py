@@ -13,7 +13,7 @@ from types import TracebackType
 import attrs
 import trio
 
-from pyrepl3.client import session as client_session
+from pyrepl3.client import leased as client_leased
 from pyrepl3.events import Error, Event, Result
 from pyrepl3.messages import EventReceiver, Refused, open_events
 
@@ -78,5 +78,5 @@ def observed_channels(accuse: Accuse) -> Iterator[list[ObservedChannel]]:
         opened.append(ObservedChannel(send, accuse))
         return opened[-1], receive
 
-    with replaced(client_session, "open_events", open_observed):
+    with replaced(client_leased, "open_events", open_observed):
         yield opened
