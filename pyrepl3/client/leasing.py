@@ -79,17 +79,18 @@ class Leasing:
             acquisitions.append(Acquire(waiter, template, deadline, reply))
         leases: list[Lease] = []
         try:
-            await self.pool().send(AcquireAll(tuple(acquisitions)))
-            del acquisitions
-            for answer in answers:
-                leases += [await answer.wait()]
-        except BaseException as error:
-            for answer in answers:
-                answer.abandon(leases.append)
-            await self._give_up(waiters, leases)  # noqa: ASYNC102  # shielded and bounded inside
-            if isinstance(error, trio.BrokenResourceError | trio.ClosedResourceError | Gone):
-                raise refusals.shutting_down() from error
-            raise
+            try:
+                await self.pool().send(AcquireAll(tuple(acquisitions)))
+                del acquisitions
+                for answer in answers:
+                    leases += [await answer.wait()]
+            except BaseException:
+                for answer in answers:
+                    answer.abandon(leases.append)
+                await self._give_up(waiters, leases)  # noqa: ASYNC102  # shielded, and bounded
+                raise
+        except (trio.BrokenResourceError, trio.ClosedResourceError, Gone) as error:
+            raise refusals.shutting_down() from error
         return leases
 
     async def _give_up(self, waiters: Sequence[int], leases: Sequence[Lease]) -> None:

@@ -143,11 +143,12 @@ class SnapshotDesk:
                 ),
             )
             await ask(self.pool(), lambda reply: AddTemplate(template, reply))
-        except BaseException as error:
+        except Gone as error:
+            zygote.discard()
+            raise refusals.shutting_down() from error
+        except BaseException:
             zygote.discard()
             await self.drop(template)  # noqa: ASYNC102  # shielded and bounded inside
-            if isinstance(error, Gone):
-                raise refusals.shutting_down() from error
             raise
         return Kept(template, info, limits)
 
@@ -213,10 +214,11 @@ class SnapshotDesk:
             except BaseException:
                 os.close(pidfd)
                 raise
-        except BaseException as error:
+        except (Gone, PyreplError) as error:
             control.close()
-            if isinstance(error, Gone | PyreplError):
-                raise requests.lost() from error
+            raise requests.lost() from error
+        except BaseException:
+            control.close()
             raise
         return CopiedZygote(copy, pidfd, control)
 

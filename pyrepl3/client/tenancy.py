@@ -47,10 +47,11 @@ class Tenancies:
         async def acquire() -> Lease:
             try:
                 return await self._acquire(template, timeout_s, origin)
-            except WorkerSpawnFailed:
-                if template != origin and not await self.desk.keeps(template):
-                    raise refusals.snapshot_gone() from None
-                raise
+            except WorkerSpawnFailed as error:
+                failure = error
+            if template != origin and not await self.desk.keeps(template):
+                raise refusals.snapshot_gone() from failure
+            raise failure
 
         tenancy = Tenancy(self, settings, acquire, origin, await acquire())
         try:

@@ -447,7 +447,17 @@ class Problem:
     details: dict[str, Any] | None = None
 
 
-REQUESTS = (SessionWish, SessionChange, ExecutionWish, OneShot, InterruptWish, InputLine, UndoWish)
+REQUESTS = (
+    SessionWish,
+    SessionChange,
+    ExecutionWish,
+    OneShot,
+    InterruptWish,
+    InputLine,
+    UndoWish,
+    ForkWish,
+    SnapshotWish,
+)
 ANSWERS = (
     SessionOpened,
     Session,
@@ -456,6 +466,9 @@ ANSWERS = (
     Execution,
     Interrupted,
     Transacted,
+    Forked,
+    Snapshot,
+    Snapshots,
     Retraced,
     SessionHistory,
     InputTaken,

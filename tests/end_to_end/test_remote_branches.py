@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 import trio
 
@@ -214,11 +215,9 @@ def as_told(sessions: list[Any]) -> set[str]:
 
 
 async def test_rest_forks_keeps_lists_and_drops(running: Running) -> None:
-    import httpx
-
     supervisor, served = running
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(base_url=served.url, headers=headers) as http:
+    async with httpx2.AsyncClient(base_url=served.url, headers=headers) as http:
         session = (await http.post("/v1/sessions")).json()["session"]
         url = f"/v1/sessions/{session}"
         await http.post(f"{url}/executions", json={"code": "x = 5"})

@@ -158,7 +158,7 @@ async def test_executions_are_undone_and_redone_once_under_a_key(rest: Rest) -> 
     too_far = await rest.http.post(f"{url}/undo", json={"to": "e7"})
     redone = await rest.http.post(f"{url}/redo")
     after = (await rest.http.get(f"{url}/history")).json()
-    changed = await rest.http.patch(url, json={"history": {"count": 1, "bytes": 2**20}})
+    changed = await rest.http.patch(url, json={"history": {"count": 1, "bytes": 2**24}})
     bad = await rest.http.patch(url, json={"history": {"count": 64}})
     fewer = (await rest.http.get(f"{url}/history")).json()
 
@@ -173,7 +173,7 @@ async def test_executions_are_undone_and_redone_once_under_a_key(rest: Rest) -> 
     assert [each["execution"] for each in after["undone"]] == ["e2"]
     assert changed.json()["history_count"] == 1
     problem(bad, 400, "BAD_MESSAGE")
-    assert (fewer["count"], fewer["bytes"], fewer["dropped"]) == (1, 2**20, 2)
+    assert (fewer["count"], fewer["bytes"], fewer["dropped"]) == (1, 2**24, 2)
     assert (await rest.run(session, "x"))["value"] == 1
 
 
