@@ -482,10 +482,22 @@ ANSWERS = (
 def read(message: Mapping[str, Any], kind: type[Any]) -> Any:
     """The body that a map is. Raises BadMessage."""
     try:
-        return msgspec.convert(message, kind)
+        try:
+            return msgspec.convert(message, kind)
+        except msgspec.ValidationError:
+            # To JSON 2.0 is the whole number that 2 is; Python's decoder tells them apart.
+            return msgspec.convert(_with_whole_numbers(message), kind)
     except msgspec.ValidationError as error:
         why = f"the body is not as it has to be: {in_words(str(error))}"
         raise bad_message(why, how=DOCS) from None
 
 
 __all__ = ["ANSWERS", "REQUESTS", "Seq", "read"]
+
+
+def _with_whole_numbers(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {name: _with_whole_numbers(each) for name, each in part.items()}
+    if isinstance(part, list):
+        return [_with_whole_numbers(each) for each in part]
+    return int(part) if isinstance(part, float) and part.is_integer() else part

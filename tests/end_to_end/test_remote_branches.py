@@ -222,7 +222,9 @@ async def test_rest_forks_keeps_lists_and_drops(running: Running) -> None:
         url = f"/v1/sessions/{session}"
         await http.post(f"{url}/executions", json={"code": "x = 5"})
         keyed = {"Idempotency-Key": "k1"}
-        forks = [await http.post(f"{url}/fork", json={"count": 2}, headers=keyed) for _ in range(2)]
+        forks = [
+            await http.post(f"{url}/fork", json={"count": 2.0}, headers=keyed) for _ in range(2)
+        ]
         kept = await http.post(f"{url}/snapshot", json={"name": "s"})
         listed = await http.get("/v1/snapshots")
         kept_then = supervisor.statistics().snapshots
