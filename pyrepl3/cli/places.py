@@ -22,6 +22,10 @@ from pyrepl3.events import Event
 from pyrepl3.supervisor import Supervisor
 
 
+BRANCHES = 15
+"""Of a prompt's session: one in the other, so far."""
+
+
 class Followed(Protocol):
     """The events of one execution, of whatever session."""
 
@@ -70,7 +74,7 @@ class OwnPlace:
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
         """Run the supervisor."""
-        async with open_service(self.record_trace) as self._service:
+        async with open_service(self.record_trace, branches=BRANCHES) as self._service:
             yield
 
     @asynccontextmanager

@@ -15,17 +15,16 @@ START_TIMEOUT_S = 60.0
 """A command waits for its one session rather longer than a service would."""
 
 
-BRANCHES = 15
-"""Of the one session, at a prompt: one in the other."""
+def command_config(record_trace: str | None = None, *, branches: int = 0) -> Config:
+    """The caller's environment and directory; no deadline, no limit of output or memory.
 
-
-def command_config(record_trace: str | None = None) -> Config:
-    """The caller's environment and directory; no deadline, no limit of output or memory."""
+    ``branches``: as many as there may be of its one session at a time.
+    """
     return Config(
-        # Nothing is started that a command would only have to end.
+        # One session at most: nothing is started that a command would only have to end.
         pool=PoolConfig(
             min_idle=0,
-            max_sessions=1 + BRANCHES,
+            max_sessions=1 + branches,
             acquire_timeout_s=START_TIMEOUT_S,
             start_timeout_s=START_TIMEOUT_S,
         ),
@@ -42,9 +41,11 @@ def command_config(record_trace: str | None = None) -> Config:
 
 
 @asynccontextmanager
-async def open_service(record_trace: str | None = None) -> AsyncGenerator[Supervisor]:
+async def open_service(
+    record_trace: str | None = None, *, branches: int = 0
+) -> AsyncGenerator[Supervisor]:
     """Run the supervisor for the length of the block."""
-    async with open_supervisor(command_config(record_trace)) as supervisor:
+    async with open_supervisor(command_config(record_trace, branches=branches)) as supervisor:
         yield supervisor
 
 

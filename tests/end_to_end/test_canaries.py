@@ -67,7 +67,7 @@ for number in os.listdir("/proc/self/fd"):
             seen.append(open(f"/proc/self/fd/{number}", "rb").read().decode(errors="replace"))
     except OSError:
         pass
-chr(10).join(seen)[:600_000]
+chr(10).join(seen).replace(chr(0), "")[:600_000]
 """
 """All that a session can find of how it was started."""
 
