@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -29,9 +29,12 @@ from actors import (
     ActorGone,
     Address,
     ChildSpec,
+    Gone,
+    Reply,
     RestartIntensity,
     Strategy,
     open_body_nursery,
+    reply_to,
 )
 from actors import Supervisor as ActorSupervisor
 from pyrepl3.client.leasing import Leasing
@@ -50,7 +53,7 @@ from pyrepl3.config import (
     check_timeout,
 )
 from pyrepl3.extras import extra_needed
-from pyrepl3.messages import PoolMessage, SessionsMessage
+from pyrepl3.messages import PoolMessage, RetireTemplate, SessionsMessage
 from pyrepl3.pool.pool import Pool
 from pyrepl3.pool.pool_statistics import PoolStatistics
 from pyrepl3.pool.pool_trace import PoolTrace
@@ -72,6 +75,8 @@ SNAPSHOTS = "snapshots"
 SESSIONS = "sessions"
 POOL = "pool"
 
+RETIRE_S = 5.0
+"""For a notice to a pool that waits for nothing but its mailbox: far more than it takes."""
 RESTARTS = RestartIntensity(restarts=3, period_s=5.0)
 """A child here only ends by a bug of ours; what user code breaks is handled inside of them."""
 
@@ -155,7 +160,9 @@ class Tree:
         self, *, task_status: trio.TaskStatus[Address[SnapshotsMessage]]
     ) -> None:
         pool = self.config.pool
-        self.snapshots = KeptSnapshots(pool.max_snapshots, pool.start_timeout_s)
+        self.snapshots = KeptSnapshots(
+            pool.max_snapshots, pool.start_timeout_s, self._retire_template
+        )
         await self.snapshots.run(task_status=task_status)
 
     async def _run_sessions(
@@ -179,6 +186,16 @@ class Tree:
             raise ActorGone(name)
         address: Address[SpawnerMessage] = self.spawners.address(name)
         return address
+
+    async def _retire_template(self, name: str) -> None:
+        """Of a snapshot that is not there any more."""
+        reply: Reply[None] = reply_to(lambda _: None)
+        with (
+            trio.CancelScope(deadline=trio.current_time() + RETIRE_S, shield=True),
+            # The pool has ended, or restarts: it knows nothing of it then.
+            suppress(trio.BrokenResourceError, trio.ClosedResourceError, Gone),
+        ):
+            await self.pool_address().send(RetireTemplate(name, reply))
 
     def lineage_of(self, name: str) -> Sequence[str]:
         """Of a snapshot, by what the pool calls it: what it came from, the latest first."""

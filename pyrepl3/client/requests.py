@@ -68,6 +68,11 @@ class SessionRequests:
             self._cause = cause
         return cause
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nobody takes its requests any more."""
+        return self._over or not self.lease.address.statistics().open_receive_channels
+
     def lost(self) -> SessionLost:
         """The error of a session that has ended, with the cause of its end where it is known."""
         if self._cause is None:

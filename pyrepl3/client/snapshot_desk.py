@@ -10,7 +10,8 @@ import itertools
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from io import FileIO
 from typing import Any
 
 import attrs
@@ -64,6 +65,8 @@ class Copying:
     _answer: Answer[Mapping[str, Any]]
     control: socket.socket
     """By which the copy is to be spoken to; closed where there will be none."""
+    until_spared: FileIO
+    """The session goes on when this is closed."""
 
     async def wait(self) -> Mapping[str, Any]:
         """What the worker answers. When this raises, nothing of it is left."""
@@ -113,9 +116,10 @@ class SnapshotDesk:
         try:
             await requests.tell(query)
         except BaseException:
+            control.until_spared.close()
             query.reply.close()  # nobody else has it
             raise
-        return Copying(requests, answer, control.ours)
+        return Copying(requests, answer, control.ours, control.until_spared)
 
     async def keep(
         self, copying: Copying, *, name: str | None, origin: str, limits: Limits
@@ -201,6 +205,10 @@ class SnapshotDesk:
 
     async def _copy(self, copying: Copying) -> CopiedZygote:
         """A copy of the session's process, which is the caller's."""
+        with copying.until_spared:
+            return await self._spared(copying)
+
+    async def _spared(self, copying: Copying) -> CopiedZygote:
         requests, control = copying.requests, copying.control
         told = await copying.wait()
         worker, copy = told["worker"], told["pid"]
@@ -216,7 +224,7 @@ class SnapshotDesk:
                 raise
         except (Gone, PyreplError) as error:
             control.close()
-            raise requests.lost() from error
+            raise _copy_lost(requests) from error
         except BaseException:
             control.close()
             raise
@@ -237,26 +245,32 @@ class _Control:
     ours: socket.socket
     theirs: socket.socket
     service: int
+    spared: int
+    until_spared: FileIO
 
     @classmethod
     def open(cls) -> _Control:
         """Raises OSError."""
-        service = os.pidfd_open(os.getpid())
-        try:
+        with ExitStack() as opened:
+            service = os.pidfd_open(os.getpid())
+            opened.callback(os.close, service)
+            spared, until_spared = os.pipe2(os.O_CLOEXEC)
+            opened.callback(os.close, spared)
+            file = FileIO(until_spared, "w")
+            opened.callback(file.close)
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        except OSError:
-            os.close(service)
-            raise
-        return cls(ours, theirs, service)
+            opened.pop_all()
+        return cls(ours, theirs, service, spared, file)
 
     @property
-    def passed(self) -> tuple[int, int]:
-        return self.theirs.fileno(), self.service
+    def passed(self) -> tuple[int, int, int]:
+        return self.theirs.fileno(), self.service, self.spared
 
     def told(self, outcome: Outcome[Mapping[str, Any]], reply: Reply[Mapping[str, Any]]) -> None:
         """The worker has answered, or never will: what was passed is not needed any more."""
         self.theirs.close()
         os.close(self.service)
+        os.close(self.spared)
         taken = False
         try:
             told = outcome.unwrap()
@@ -268,6 +282,17 @@ class _Control:
             taken = reply.answer(told) and told["type"] != "failed"
         if not taken:
             self.ours.close()
+
+
+def _copy_lost(requests: SessionRequests) -> PyreplError:
+    """Of a session that has ended since, or only of its copy."""
+    if requests.has_ended:
+        return requests.lost()
+    return SnapshotUnavailable(
+        what="no snapshot was taken",
+        why="the copy of the session ended before it was kept",
+        how="Try again",
+    )
 
 
 def check_name(name: object) -> None:

@@ -107,7 +107,10 @@ class Tenancy:
         # None while there is none to give back: a lease is given back once, also where the next
         # acquisition fails or is cancelled.
         self._held: Lease | None = lease
+        self._is_closed = False
         self._branches: list[Tenancy] = []
+        self._parent: Tenancy | None = None
+        """Whose branches it is one of, to be given back with."""
         self.session = Session(
             lease, settings, self._renew, tenancies.observers, template=origin, branching=self
         )
@@ -129,7 +132,13 @@ class Tenancy:
         """So many sessions with the state of this one; given back with it, or before."""
         finish = await self.begin_fork(count)
         branches = await finish()
+        for branch in branches:
+            branch._parent = self
         self._branches += branches
+        if self._is_closed:
+            # Meanwhile, so these have to go as well.
+            await self.close()
+            raise self.session.requests.lost()
         return [branch.session for branch in branches]
 
     async def begin_snapshot(self, name: str) -> Callable[[], Awaitable[SnapshotInfo]]:
@@ -163,6 +172,9 @@ class Tenancy:
 
     async def close(self) -> None:
         """Give all of it back: used, they are discarded. Twice is once. Bounded."""
+        self._is_closed = True
+        if self._parent is not None and self in self._parent._branches:
+            self._parent._branches.remove(self)
         while self._branches:
             await self._branches.pop().close()
         used = self.session.touched

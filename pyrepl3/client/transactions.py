@@ -209,7 +209,7 @@ def transaction_refused(code: str, why: str) -> PyreplError:
     """The error of a worker's `failed`; it knows four, whatever else it says."""
     if code == TransactionActive.code:
         return TransactionActive(
-            what="no transaction was begun",
+            what="it cannot be done within a transaction",
             why=why,
             how="Commit the open one, or roll it back: transactions do not nest",
         )
@@ -221,9 +221,9 @@ def transaction_refused(code: str, why: str) -> PyreplError:
         )
     if code == SnapshotUnavailable.code:
         return SnapshotUnavailable(
-            what="no transaction was begun",
+            what="the session cannot be copied as it is",
             why=why,
-            how="End those threads first, or allow_copy, or run without a transaction",
+            how="End its threads, where it has any; a transaction can be had by allow_copy, too",
         )
     if code == ExecutionNotFound.code:
         return ExecutionNotFound(

@@ -237,7 +237,10 @@ class ClientRequests:
         if isinstance(request, wire.Snapshot):
             name, key, again_since = request.name, request.key, request.again_since
             kept: Answer[SnapshotInfo] = await send_to(
-                opened, lambda reply: KeepSnapshot(name, key, reply, again_since)
+                opened,
+                lambda reply: KeepSnapshot(
+                    name, key, reply, self.principal.max_sessions, again_since
+                ),
             )
             return partial(
                 _when, kept, lambda info: {"type": "snapshot_kept", **attrs.asdict(info)}

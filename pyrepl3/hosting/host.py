@@ -21,7 +21,7 @@ from actors import Address, Inbox, Reply, ask, close_mailbox, open_mailbox
 from pyrepl3.client.session import Branch, Session
 from pyrepl3.client.snapshot_desk import Kept, SnapshotDesk
 from pyrepl3.config import Config, Limits
-from pyrepl3.errors import PyreplError
+from pyrepl3.errors import PyreplError, SnapshotNotFound
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.hosted_session import HostedSession
 from pyrepl3.hosting.hosting_messages import (
@@ -241,7 +241,8 @@ class Host:
         for name in message.names:
             hosted = self._named(parent.principal, name)
             is_taken = hosted is not None and hosted.standing == "open"
-            if is_taken or message.names.count(name) > 1:
+            is_being_given = (parent.principal, name) in self._names
+            if is_taken or is_being_given or message.names.count(name) > 1:
                 return refusals.name_taken(name)
         return None
 
@@ -286,6 +287,12 @@ class Host:
             await self.desk.drop(kept.template)
             reply.answer(None)
 
+    async def _check_snapshots(self, principal: str, at_most: int | None) -> None:
+        """Raises RateLimited where it keeps as many as it may have sessions."""
+        mine = [kept for kept in await self.desk.list() if is_of(principal, kept.info)]
+        if at_most is not None and len(mine) >= at_most:
+            raise refusals.too_many_snapshots(at_most)
+
     async def _find_snapshot(self, principal: str, name: str) -> Kept:
         """Raises SnapshotNotFound, which tells of no other principal's."""
         for kept in await self.desk.list():
@@ -313,20 +320,23 @@ class Host:
             self._reserved(message.principal, request.name),
             called_from(request.traceparent),
         ):
-            session = await stack.enter_async_context(
-                self.lease_session(
-                    request.template,
-                    from_snapshot=None if kept is None else kept.info.name,
-                    cwd=request.cwd,
-                    env=request.env,
-                    limits=limits,
-                    acquire_timeout_s=request.acquire_timeout_s,
-                    transaction_policy=request.transaction_policy,
-                    guard=request.guard,
-                    allow_copy=request.allow_copy,
-                    report_namespace=request.report_namespace,
-                )
+            leased = self.lease_session(
+                request.template,
+                from_snapshot=None if kept is None else kept.info.name,
+                cwd=request.cwd,
+                env=request.env,
+                limits=limits,
+                acquire_timeout_s=request.acquire_timeout_s,
+                transaction_policy=request.transaction_policy,
+                guard=request.guard,
+                allow_copy=request.allow_copy,
+                report_namespace=request.report_namespace,
             )
+            try:
+                session = await stack.enter_async_context(leased)
+            except SnapshotNotFound:
+                # Dropped meanwhile; what the supervisor says of it names those of all principals.
+                raise refusals.snapshot_not_found(request.from_snapshot or "") from None
             if request.history is not None:
                 bounds = request.history
                 await session.keep_history(bounds.count, most_bytes=bounds.most_bytes)
@@ -356,6 +366,7 @@ class Host:
             observers=self.observers,
             adopt=partial(self._adopt, id_),
             counted=partial(self._counted, principal),
+            check_snapshots=partial(self._check_snapshots, principal),
         )
 
     @contextmanager

@@ -15,7 +15,7 @@ import trio
 
 from actors import Gone
 from pyrepl3.client.session import Branch, Session
-from pyrepl3.errors import PyreplError
+from pyrepl3.errors import IdConflict, PyreplError
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.hosting_messages import Fork, KeepSnapshot, Opened
 from pyrepl3.hosting.keyed_requests import KeyedRequests, Requested
@@ -28,7 +28,8 @@ Adopt = Callable[[Sequence[Branch], Sequence[str]], Awaitable[Sequence[Opened]]]
 @attrs.define(eq=False)
 class HostedBranches:
     """Those of one session. ``adopt`` and ``counted`` are the host's: the latter counts so many
-    more sessions of its principal, and raises RateLimited where that is too many."""
+    more sessions of its principal, and raises RateLimited where that is too many, as
+    ``check_snapshots`` does where it keeps as many as it may."""
 
     principal: str
     session: Session
@@ -36,6 +37,7 @@ class HostedBranches:
     rest: Callable[[], None]
     adopt: Adopt
     counted: Callable[[int | None, int], AbstractContextManager[None]]
+    check_snapshots: Callable[[int | None], Awaitable[None]]
     _requests: KeyedRequests
 
     async def ask(
@@ -81,10 +83,16 @@ class HostedBranches:
 
     async def _begin(self, message: Fork | KeepSnapshot) -> Callable[[], Awaitable[Any]]:
         if isinstance(message, KeepSnapshot):
-            kept = await self.session.branching.begin_snapshot(stored(self.principal, message.name))
+            name = message.name
+            await self.check_snapshots(message.at_most)
+            kept = await self.session.branching.begin_snapshot(stored(self.principal, name))
 
             async def keep() -> Any:
-                return shown(self.principal, await kept())
+                try:
+                    return shown(self.principal, await kept())
+                except IdConflict:
+                    # Which names it as the supervisor keeps it.
+                    raise refusals.snapshot_name_taken(name) from None
 
             return keep
         if len(message.names) > message.count:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -82,6 +82,7 @@ class HostedSession:
     observers: Observers
     adopt: Adopt
     counted: Callable[[int | None, int], AbstractContextManager[None]]
+    check_snapshots: Callable[[int | None], Awaitable[None]]
     """The host's, as of `HostedBranches`."""
     address: Address[HostedMessage] = attrs.field(init=False)
     inbox: Inbox[HostedMessage] = attrs.field(init=False)
@@ -140,6 +141,7 @@ class HostedSession:
             self._rest,
             self.adopt,
             self.counted,
+            self.check_snapshots,
             requests,
         )
         if self.request.history is not None:

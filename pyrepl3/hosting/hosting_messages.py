@@ -197,11 +197,12 @@ class Fork:
 @attrs.frozen
 class KeepSnapshot:
     """Keep this session's state under that name, once for each ``key``. Raises as
-    `Session.snapshot`."""
+    `Session.snapshot`, and RateLimited where its principal keeps ``at_most`` already."""
 
     name: str
     key: str | None
     reply: Reply[SnapshotInfo]
+    at_most: int | None = None
     again_since: int | None = None
 
 

@@ -97,6 +97,16 @@ def more_names_than_branches(names: int, count: int) -> PyreplError:
     )
 
 
+def snapshot_name_taken(name: str) -> PyreplError:
+    """By another one of the same principal."""
+    return IdConflict(
+        what=f"there is a snapshot {name!r} already",
+        why="a name is that of one snapshot",
+        how="Drop that one, or choose another name",
+        details={"name": name},
+    )
+
+
 def snapshot_not_found(name: str) -> PyreplError:
     """Or it is another principal's, which looks the same."""
     return SnapshotNotFound(
@@ -104,6 +114,16 @@ def snapshot_not_found(name: str) -> PyreplError:
         why="none of that name was kept, or it was dropped, or its process has ended",
         how="Keep one with `snapshot`; `list_snapshots` tells those that there are",
         details={"name": name},
+    )
+
+
+def too_many_snapshots(at_most: int) -> PyreplError:
+    """Its principal keeps as many as it may have sessions."""
+    return RateLimited(
+        what="no snapshot was kept",
+        why=f"you may keep {at_most} at a time, as many as you may have sessions, and you do",
+        how="Drop one of those that there are (`pyrepl3 session snapshots`, list_snapshots)",
+        details={"limit": at_most},
     )
 
 

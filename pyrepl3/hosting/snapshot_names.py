@@ -12,16 +12,21 @@ from pyrepl3.snapshots.snapshot_messages import SnapshotInfo
 _BETWEEN = "/"
 
 
+def _owner(principal: str) -> str:
+    """Before the first `/` of a name there is no other one, whatever a principal is called."""
+    return principal.replace("%", "%25").replace(_BETWEEN, "%2F") + _BETWEEN
+
+
 def stored(principal: str, name: str) -> str:
     """As the supervisor keeps it."""
-    return f"{principal}{_BETWEEN}{name}"
+    return _owner(principal) + name
 
 
 def is_of(principal: str, info: SnapshotInfo) -> bool:
     """Whether that principal has kept it."""
-    return info.name.startswith(principal + _BETWEEN)
+    return info.name.startswith(_owner(principal))
 
 
 def shown(principal: str, info: SnapshotInfo) -> SnapshotInfo:
     """As its principal knows it."""
-    return attrs.evolve(info, name=info.name.removeprefix(principal + _BETWEEN))
+    return attrs.evolve(info, name=info.name.removeprefix(_owner(principal)))

@@ -195,8 +195,8 @@ class Client:
     ) -> AsyncGenerator[RemoteSession]:
         """The session of that id or name, opened before, by whatever client of this principal.
 
-        It goes on afterwards. ``on_event`` is called with all that happens there, whoever has it
-        run: what is to come, or what came behind the event ``since``. Raises SessionNotFound.
+        It goes on afterwards. ``on_event`` is called with all that is executed there, whoever has
+        it run: what is to come, or what came behind the event ``since``. Raises SessionNotFound.
         """
         answer, inbox = await self._there.follow(
             "attach", {"session": session, "since": since}, timeout_s=self._request_timeout_s
@@ -343,6 +343,7 @@ class Client:
             self._request_timeout_s,
             on_event,
             follow=self._follow_branch,
+            start=lambda work: self._tasks.start_soon(work),
         )
 
     async def _ask(self, kind: str, fields: Mapping[str, Any]) -> Message:

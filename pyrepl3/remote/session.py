@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -83,6 +83,7 @@ class RemoteSession:
         on_event: OnEvent | None = None,
         *,
         follow: Follow,
+        start: Callable[[Callable[[], Coroutine[Any, Any, None]]], object],
     ) -> None:
         self.id = facts.id
         self.name = facts.name
@@ -102,7 +103,13 @@ class RemoteSession:
             prefix=prefix,
         )
         self._history = RemoteHistory(self._ask_history, prefix)
-        self._branches = RemoteBranches(self._ask_for_good, follow, prefix)
+        self._branches = RemoteBranches(
+            self._ask_for_good,
+            follow,
+            start,
+            lambda branch: link.post("close_session", {"session": branch}),
+            prefix,
+        )
 
     def __repr__(self) -> str:
         return f"<pyrepl3.RemoteSession {self.id} template={self.template!r}>"

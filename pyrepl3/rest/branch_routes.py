@@ -58,7 +58,8 @@ async def keep_snapshot(
     wish = await request.read(bodies.SnapshotWish)
     known = None if key is None else checked_key(key)
     info: SnapshotInfo = await ask_session(
-        opened, lambda reply: KeepSnapshot(wish.name, known, reply)
+        opened,
+        lambda reply: KeepSnapshot(wish.name, known, reply, request.principal.max_sessions),
     )
     return answered(attrs.asdict(info), status=201)
 

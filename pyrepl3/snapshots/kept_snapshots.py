@@ -7,7 +7,7 @@ has ended. Must not decide who gets a session, nor know how a copy is made.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import attrs
@@ -76,6 +76,8 @@ class KeptSnapshots:
     most: int
     """Snapshots with a name."""
     start_timeout_s: float
+    retire: Callable[[str], Awaitable[None]]
+    """Has the pool forget one whose process has ended by itself. Not to be cancelled: bounded."""
     _kept: dict[str, KeptSnapshot] = attrs.field(factory=dict, init=False)
     """By what the pool calls them, the oldest first."""
 
@@ -133,6 +135,8 @@ class KeptSnapshots:
                     kept.address = await nursery.start(spawner.run)
                     if request.reply.answer(kept.info()):
                         await zygote.ended.wait()
+                        kept.is_dropped = True
+                        await self.retire(request.template)
                     # Else nobody has heard of it, and nobody will.
                     nursery.cancel_scope.cancel()
         finally:

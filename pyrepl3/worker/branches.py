@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, F_GETFL, fcntl
 from posix import _exit, close, dup2, lseek, setsid, write
+from select import POLLIN, poll
 from stat import S_ISREG
 
 from . import descriptors, orphans
@@ -23,6 +24,8 @@ from .refusals import Refusal
 from .snapshots import READY, Snapshots, SnapshotUnavailable
 from .zygote import Zygote
 
+SPARED_MS = 5_000
+"""For the service to have it spared: it takes as long as a start of a process."""
 _CONFIGURATION = pack({"spawn": "fork"})
 _KEPT_FLAGS = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC
 
@@ -36,7 +39,8 @@ def grow_zygote(
 ) -> int:
     """Make the copy; its id. 0 in each session that is forked from it, which ``attach`` has begun.
 
-    ``passed``: the control socket, and a pidfd of the service. Raises Refusal.
+    ``passed``: the control socket, a pidfd of the service, and what `wait_until_spared` waits for.
+    Raises Refusal.
     """
 
     def become(ready: int) -> None:
@@ -50,12 +54,19 @@ def grow_zygote(
         _become_session(zygote, worker)
         attach(descriptors.PROTOCOL, descriptors.PROTOCOL, descriptors.CONTROL_PAGE)
 
-    if len(passed) != 2:
+    if len(passed) != 3:
         raise Refusal("SNAPSHOT_UNAVAILABLE", "the service has too many descriptors open")
     try:
         return snapshots.plant(become)
     except SnapshotUnavailable as error:
         raise Refusal("SNAPSHOT_UNAVAILABLE", str(error)) from None
+
+
+def wait_until_spared(passed: list[int]) -> None:
+    """In the original: until the service closes its end of a pipe, the last that was passed."""
+    poller = poll()
+    poller.register(passed[-1], POLLIN)
+    poller.poll(SPARED_MS)
 
 
 def _become_zygote(passed: list[int], detach: Callable[[], None]) -> Zygote:
@@ -67,7 +78,9 @@ def _become_zygote(passed: list[int], detach: Callable[[], None]) -> Zygote:
     for number in range(descriptors.CONTROL_PAGE + 1):
         dup2(null, number, inheritable=number < descriptors.PROTOCOL)
     _open_files_anew()
-    control, service = (_move_up(each) for each in passed)
+    control, service, spared = passed
+    close(spared)
+    control, service = _move_up(control), _move_up(service)
     return Zygote(
         socket.socket(fileno=control),
         _CONFIGURATION,

@@ -160,6 +160,7 @@ class Server:
                 {"type": "trimmed", "execution": request["execution"], "dropped": dropped}
             )
         self._effects.tell(answer)
+        self._transactions.restore(answer)
         return answer
 
     def _begin(self, request: Message) -> None:
@@ -233,10 +234,14 @@ class Server:
             )
         except Refusal as refusal:
             self._refuse(request, refusal)
+        except (OSError, ImportError) as error:  # too many descriptors are open to load it
+            self._refuse(request, Refusal("SNAPSHOT_UNAVAILABLE", safe_str(error)))
         else:
             if not copy:
                 return
             self._link.send({"type": "branched", "id": request["id"], "pid": copy})
+            # Until it is spared it would end with this process, and what comes next may end that.
+            branches.wait_until_spared(passed)
         close_each(passed)
 
     def _begin_session(self, read_fd: int, write_fd: int, control_fd: int | None) -> None:

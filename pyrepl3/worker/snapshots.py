@@ -43,6 +43,8 @@ ORPHANED = SIGRTMIN + 8
 
 READY = b"."
 """What a copy writes when its original may go on."""
+READY_MS = 10_000
+"""For that: what user code has to be done at each fork may take its time, or hang."""
 
 
 class SnapshotUnavailable(Exception):
@@ -112,6 +114,7 @@ class Snapshots:
         if keeper is not None:
             keeper.forget()
         self._ended.clear()
+        self.huge_pages = HugePages()
 
     def take(self, number: int) -> bool:
         """Make one, before that job, and have it open. True in the original; False in a keeper,
@@ -163,24 +166,30 @@ class Snapshots:
         if not self.handover.is_possible:
             raise SnapshotUnavailable("it was not started by the service's zygote")
         self._check()
-        _check_threads()
         self._reap()
         self._flush()
         try:
+            _check_threads()
             ready, theirs = pipe2(os.O_CLOEXEC)
             pid = self._fork()
         except OSError as error:
             raise SnapshotUnavailable(f"it could not be copied: {error.strerror}") from error
         if not pid:
-            close(ready)
-            become(theirs)
+            try:
+                close(ready)
+                become(theirs)
+            except BaseException:
+                # It must not go on as a second one of the session.
+                _exit(1)
             return 0
         close(theirs)
-        is_ready = read(ready, 1)
+        is_ready = _hears_within(ready, READY_MS)
         close(ready)
         if not is_ready:
+            with suppress(ProcessLookupError):
+                os.kill(pid, SIGKILL)  # not reaped yet: the number is its own
             self._ended.append(pid)
-            raise SnapshotUnavailable("its copy ended at once")
+            raise SnapshotUnavailable("its copy ended at once, or did not come to be in time")
         return pid
 
     def release(self) -> None:
@@ -273,6 +282,12 @@ class Snapshots:
                 lseek(descriptor, offset, os.SEEK_SET)
         self._taken_over(self.handover.count, self.handover.mark)
         pthread_sigmask(SIG_SETMASK, mask)
+
+
+def _hears_within(descriptor: int, milliseconds: int) -> bool:
+    poller = poll()
+    poller.register(descriptor, POLLIN)
+    return bool(poller.poll(milliseconds)) and bool(read(descriptor, 1))
 
 
 def _check_threads() -> None:

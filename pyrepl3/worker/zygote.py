@@ -153,12 +153,14 @@ class Zygote:
 
     def _spare(self, request: int, worker: int, copy: int) -> None:
         """A copy of a worker of ours is to outlive it, or one of a copy's that came from us."""
-        pidfd = -1
-        if self._is_copy(copy, worker):
-            with suppress(OSError):
+        self._forget_copies()
+        pidfd, is_copy = -1, False
+        with suppress(OSError):  # too many descriptors are open, say
+            if self._is_copy(copy, worker):
                 pidfd = os.pidfd_open(copy)
-        # Looked at again: by now the number is that of whoever the pidfd is of, or of nobody.
-        if pidfd < 0 or not self._is_copy(copy, worker):
+                # By now the number is that of whoever the pidfd is of, or of nobody.
+                is_copy = self._is_copy(copy, worker)
+        if not is_copy:
             if pidfd >= 0:
                 os.close(pidfd)
             self._tell({"type": "not_spared", "id": request})

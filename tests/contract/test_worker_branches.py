@@ -1,6 +1,7 @@
 """Contract tests: a copy of a worker is a zygote, from which workers with its state are forked."""
 
 import os
+import select
 import signal
 import socket
 from collections.abc import Iterator
@@ -50,16 +51,26 @@ COPIES: list[Copy] = []
 """Those of the test that runs."""
 
 
-def ask_to_branch(worker: DrivenWorker) -> tuple[dict[str, Any], socket.socket]:
+def ask_to_branch(
+    worker: DrivenWorker, *, is_held_up: bool = False
+) -> tuple[dict[str, Any], socket.socket]:
     """What it answers, and our end of the control socket that it was passed."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(WAIT_S)
     service = os.pidfd_open(os.getpid())
+    spared, until_spared = os.pipe()
     frame = encode_frame(msgpack.packb({"type": "branch", "id": 7}))
-    socket.send_fds(worker.protocol, [frame], [theirs.fileno(), service])
+    socket.send_fds(worker.protocol, [frame], [theirs.fileno(), service, spared])
     theirs.close()
-    os.close(service)
-    return worker.receive(), ours
+    for each in (service, spared, *([] if is_held_up else [until_spared])):
+        os.close(each)
+    answer = worker.receive()
+    if is_held_up:
+        worker.begin("1")
+        assert not select.select([worker.protocol], [], [], 0.2)[0], "it waits until it is spared"
+        os.close(until_spared)
+        assert worker.receive()["type"] == "result"
+    return answer, ours
 
 
 def branch(zygote: DrivenZygote, worker: DrivenWorker) -> Copy:
@@ -168,6 +179,44 @@ def test_a_copy_that_is_not_spared_dies_with_its_worker(zygote: DrivenZygote) ->
     assert zygote.hear()[0]["type"] == "exited"
     assert eventually(lambda: not is_alive(answer["pid"]))
     control.close()
+
+
+def test_a_worker_goes_on_when_its_copy_is_spared(zygote: DrivenZygote) -> None:
+    worker = zygote.start()
+    answer, control = ask_to_branch(worker, is_held_up=True)
+
+    assert answer["type"] == "branched"
+    control.close()
+
+
+def test_a_worker_with_no_descriptor_left_is_not_copied_and_goes_on(zygote: DrivenZygote) -> None:
+    worker = zygote.start()
+    worker.run(
+        "import os, resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\nheld = []\n"
+        "try:\n    while True: held.append(os.dup(0))\nexcept OSError: pass\n"
+    )
+    answer, control = ask_to_branch(worker)
+
+    assert (answer["type"], answer["name"]) == ("failed", "SNAPSHOT_UNAVAILABLE")
+    control.close()
+    worker.run("for each in held: os.close(each)")
+    branch(zygote, worker)
+
+
+def test_copies_that_have_ended_cost_the_zygote_nothing(zygote: DrivenZygote) -> None:
+    worker = zygote.start()
+
+    def descriptors() -> int:
+        return len(os.listdir(f"/proc/{zygote.process.pid}/fd"))
+
+    branch(zygote, worker).close()
+    COPIES.clear()
+    before = descriptors()
+    for _ in range(5):
+        branch(zygote, worker).close()
+        COPIES.clear()
+
+    assert descriptors() <= before
 
 
 def test_only_a_workers_own_child_is_spared(zygote: DrivenZygote) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import trio
+import trio.testing
 
 import pyrepl3
 from actors.testing import assert_no_tasks_left, cancel_at_each_checkpoint
@@ -342,3 +343,56 @@ async def test_a_session_that_was_rolled_back_into_another_process_can_be_forked
         (branch,) = await session.fork(1)
 
         assert await value(branch, "x") == 1
+
+
+async def test_branches_that_come_when_their_session_is_given_back_are_given_back_too(
+    supervisor: pyrepl3.Supervisor,
+) -> None:
+    lost: list[pyrepl3.PyreplError] = []
+
+    async def fork(session: pyrepl3.Session) -> None:
+        try:
+            await session.fork(7)
+        except pyrepl3.PyreplError as error:
+            lost.append(error)
+
+    async with trio.open_nursery() as nursery, supervisor.session() as other:
+        async with supervisor.session() as session:
+            await session.run("x = 1")
+            nursery.start_soon(fork, session)
+            await trio.sleep(0.3)  # there is room for six
+        await eventually(lambda: lost)
+        await eventually(lambda: supervisor.statistics().pool.leased == 1)
+        assert isinstance(lost[0], pyrepl3.SessionLost)
+        assert await value(other, "1") == 1
+
+
+async def test_a_fork_stands_whatever_becomes_of_what_comes_behind_it(
+    supervisor: pyrepl3.Supervisor,
+) -> None:
+    async with supervisor.session() as session:
+        await session.run("x = 1")
+        for _ in range(20):
+            branches: list[pyrepl3.Session] = []
+
+            async def fork(branches: list[pyrepl3.Session] = branches) -> None:
+                branches.extend(await session.fork(1))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(fork)
+                await trio.testing.wait_all_tasks_blocked()
+                await session.run("import os; os._exit(3)", guard=True)
+            assert await value(branches[0], "x") == 1
+            await branches[0].close()
+
+
+async def test_a_pool_forgets_snapshots_whose_processes_died(
+    supervisor: pyrepl3.Supervisor,
+) -> None:
+    async with supervisor.session() as session:
+        for number in range(3):
+            kept = await session.snapshot(f"s{number}")
+            os.kill(kept.pid, signal.SIGKILL)
+        pool = supervisor._tree.pool
+        assert pool is not None
+        await eventually(lambda: list(pool._state.templates) == ["python"])

@@ -22,10 +22,12 @@ from .test_remote_client import BOUND_S, both_loops
 from .websocket_driver import TOKEN, connect
 
 OTHER = "other-" + "o" * 40
+BELOW = "below-" + "b" * 40
 TOKENS = Tokens.of(
     [
         (TOKEN, Principal(name="ada", role="user")),
         (OTHER, Principal(name="ben", role="user", max_sessions=3)),
+        (BELOW, Principal(name="ada/x", role="user")),
     ]
 )
 Running = tuple[pyrepl3.Supervisor, Served]
@@ -263,3 +265,54 @@ async def test_the_synchronous_client_does_as_well(running: Running) -> None:
             client.drop_snapshot("kept")
 
     await trio.to_thread.run_sync(use)
+
+
+async def test_a_principals_name_may_begin_like_anothers(running: Running) -> None:
+    _, served = running
+    async with (
+        pyrepl3.Client(served.url, TOKEN) as ada,
+        pyrepl3.Client(served.url, BELOW) as below,
+    ):
+        async with below.session() as session:
+            await session.snapshot("mine")
+        assert await ada.snapshots() == []
+        with pytest.raises(pyrepl3.SnapshotNotFound):
+            await ada.drop_snapshot("x/mine")
+
+
+async def test_a_principal_keeps_no_more_snapshots_than_it_may_have_sessions(
+    running: Running,
+) -> None:
+    _, served = running
+    async with pyrepl3.Client(served.url, OTHER) as ben, ben.session() as session:
+        for number in range(3):
+            await session.snapshot(f"s{number}")
+        with pytest.raises(pyrepl3.RateLimited, match="you may keep 3"):
+            await session.snapshot("more")
+        with pytest.raises(pyrepl3.RateLimited):
+            await session.snapshot("s1")
+        await ben.drop_snapshot("s1")
+        with pytest.raises(pyrepl3.IdConflict) as caught:
+            await session.snapshot("s2")
+        assert "ben/" not in str(caught.value)
+
+
+@both_loops
+async def test_branches_of_a_fork_that_is_cancelled_are_closed(
+    run_in: Callable[..., Awaitable[None]], running: Running
+) -> None:
+    supervisor, served = running
+
+    async def main() -> None:
+        async with pyrepl3.Client(served.url, TOKEN) as client, client.session() as session:
+            await session.run("x = 1")
+            for within_s in (0.0, 0.002, 0.005, 0.01, 0.02, 0.05):
+                branches: list[pyrepl3.RemoteSession] = []
+                with anyio.move_on_after(within_s):
+                    branches = await session.fork(2)
+                for branch in branches:
+                    await branch.close()
+
+    with trio.fail_after(BOUND_S):
+        await run_in(main)
+    await eventually(lambda: supervisor.statistics().pool.leased == 0)

@@ -147,6 +147,10 @@ class World:
         return [] if batch is None else [decode_msgpack(entry.body) for entry in batch.entries]
 
 
+async def no_snapshots(at_most: object) -> None:
+    raise AssertionError("nothing is kept here")
+
+
 async def no_host(branches: object, names: object) -> Sequence[Opened]:
     raise AssertionError("nothing is forked here")
 
@@ -170,6 +174,7 @@ async def a_world(**asked: Any) -> AsyncIterator[World]:
             observers=Observers(),
             adopt=no_host,
             counted=lambda at_most, count: nullcontext(),
+            check_snapshots=no_snapshots,
         )
         async with trio.open_nursery() as nursery:
             world = World(hosted, worker, address, nursery)
