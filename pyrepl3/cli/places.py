@@ -21,7 +21,6 @@ from pyrepl3.client.session import Session
 from pyrepl3.events import Event
 from pyrepl3.supervisor import Supervisor
 
-
 BRANCHES = 15
 """Of a prompt's session: one in the other, so far."""
 

@@ -28,6 +28,7 @@ from pyrepl3.cli.surroundings import finish_code
 from pyrepl3.cli.texts import (
     BACK,
     BEGUN,
+    BRANCH_LOST,
     BRANCH_NOTE,
     BRANCHED,
     COMMITTED,
@@ -152,7 +153,8 @@ class _PromptLoop:
             if isinstance(ending, Result):
                 await self._show_value(ending)
             elif is_death(ending):
-                descriptors.say(SESSION_LOST.format(cause=describe_death(ending)))
+                lost = BRANCH_LOST if self._branches else SESSION_LOST
+                descriptors.say(lost.format(cause=describe_death(ending)))
                 return None
             elif ending.exit_status is not None:
                 return await self._leave(session, ending)
@@ -167,7 +169,7 @@ class _PromptLoop:
             await standard_output.write("stdout", BRANCHED)
             status = await self._converse(branch)
         except SessionLost as error:
-            descriptors.say(SESSION_LOST.format(cause=error.why))
+            descriptors.say(BRANCH_LOST.format(cause=error.why))
             status = None
         finally:
             self._branches -= 1

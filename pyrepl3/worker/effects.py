@@ -50,3 +50,5 @@ class Effects:
             self._look = Look(self._namespace.names)
             is_undone = answer["state"] == "rolled_back"
             answer["namespace"] = report_of(before, self._look, is_undone=is_undone)
+            if is_undone:
+                self._look = None  # at what is not there any more, where this process goes on

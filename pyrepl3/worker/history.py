@@ -76,8 +76,9 @@ class History:
         keeper = self._snapshots.opened
         if keeper is None:
             return []  # it ran without one
-        # A page that is changed is copied by a fault: to read the kernel's own count takes a
-        # millisecond for each gigabyte.
+        # A page that is changed is copied by a fault. One that is new comes by one too, and costs
+        # the keeper nothing; but the kernel's own count takes a millisecond for each gigabyte, and
+        # does not tell what several keepers hold together.
         changed = getrusage(RUSAGE_SELF).ru_minflt - self._faults
         step = self._pending = Step(execution, changed, keeper.taken_at)
         dropped = self._make_room()

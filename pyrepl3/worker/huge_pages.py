@@ -18,7 +18,8 @@ _HUGE_BYTES = 2 * 2**20
 LEAST_BYTES = 4 * _HUGE_BYTES
 """Of a mapping: smaller ones are not what takes the time."""
 _DENSE = 0.9
-"""Of a mapping, how much is there: what is not would be filled in."""
+"""Of a mapping, how much is there and this process's alone: what is not there would be filled in,
+and what is shared with others, as with the zygote, would be copied."""
 QUICK_S = 0.0005
 """A fork of a process that has no more than the interpreter takes less."""
 TIMES_LOST = 4.0
@@ -83,7 +84,7 @@ def small_paged_regions() -> Iterator[Region]:
     """Where this process has much memory of its own that is in small pages."""
     with open("/proc/self/smaps", "rb", buffering=0) as file:
         lines = file.read().split(b"\n")
-    region, rss = (0, 0), 0
+    region, own = (0, 0), 0
     for line in lines:
         words = line.split()
         if not words:
@@ -91,13 +92,13 @@ def small_paged_regions() -> Iterator[Region]:
         if not words[0].endswith(b":"):
             # 7f32e8000000-7f32ed000000 rw-p 00000000 00:00 0 [anon]
             is_own = words[1] == b"rw-p" and words[4] == b"0"
-            region = _whole_huge_pages(words[0]) if is_own else (0, 0)
-        elif words[0] == b"Rss:":
-            rss = int(words[1]) * 1024
+            region, own = _whole_huge_pages(words[0]) if is_own else (0, 0), 0
+        elif words[0] in (b"Private_Clean:", b"Private_Dirty:"):
+            own += int(words[1]) * 1024
         elif words[0] == b"AnonHugePages:":
             size = region[1]
-            small = rss - int(words[1]) * 1024
-            if size >= LEAST_BYTES and rss >= _DENSE * size and small >= LEAST_BYTES:
+            small = own - int(words[1]) * 1024
+            if size >= LEAST_BYTES and own >= _DENSE * size and small >= LEAST_BYTES:
                 yield region
 
 

@@ -81,7 +81,7 @@ class Transactions:
         if guard and guard != AUTO:
             return self._take(number)
         if self._is_history(request):
-            return self._take_if_possible(number)
+            return self._take(number) if guard else self._take_if_possible(number)
         if guard == AUTO and self._guarding.is_due:
             # Another one is taken where it can be; else the one that there is stays.
             if self._guarding.since and not self._guarding.is_full:
@@ -104,7 +104,6 @@ class Transactions:
         if self._copy is not None:
             answer["by_reference"] = self._copy.by_reference
             if undone:
-                self._copy.restore()
                 answer["in_place"] = True
         if self._keeps_open(request):
             answer["at_risk_since"] = self._guarding.since
@@ -113,6 +112,11 @@ class Transactions:
         dropped = self.history.prepare(request["execution"])
         answer["usage"]["history_bytes"] = self.history.held_bytes
         return dropped
+
+    def restore(self, answer: Message) -> None:
+        """Undo what an execution did, where this process goes on from before it."""
+        if answer.get("in_place") and self._copy is not None:
+            self._copy.restore()
 
     def leave(self, request: Message, answer: Message) -> None:
         """Its end was told, and what it did stays, or is undone already."""
