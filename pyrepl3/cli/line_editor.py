@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable
+from errno import EIO
 
 import attrs
 import trio
@@ -32,9 +33,11 @@ class Gesture(enum.Enum):
 
     CLEARED = enum.auto()
     LEAVE = enum.auto()
+    GONE = enum.auto()
+    """There is no terminal any more. SIGHUP tells that as well, now or in a moment."""
 
 
-CLEARED, LEAVE = Gesture.CLEARED, Gesture.LEAVE
+CLEARED, LEAVE, GONE = Gesture.CLEARED, Gesture.LEAVE, Gesture.GONE
 
 
 class LineCleared(Exception):
@@ -105,6 +108,10 @@ class _Editing:
             return CLEARED
         except EOFError:
             return LEAVE
+        except OSError as error:
+            if error.errno != EIO:
+                raise
+            return GONE
 
     async def _ask(self) -> str:
         self._loop = asyncio.get_running_loop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from signal import SIGHUP
 
 import attrs
 import trio
@@ -18,7 +19,7 @@ from pyrepl3.cli.colours import coloured_traceback
 from pyrepl3.cli.conversation import Conversation
 from pyrepl3.cli.effects import names_told, not_undone
 from pyrepl3.cli.endings import describe_death, describe_undoing, is_death, status_of
-from pyrepl3.cli.line_editor import CLEARED, LEAVE, LineEditor
+from pyrepl3.cli.line_editor import CLEARED, GONE, LEAVE, LineEditor
 from pyrepl3.cli.pictures import Pictures
 from pyrepl3.cli.places import Followed, Place
 from pyrepl3.cli.prompt_history import PromptHistory
@@ -122,6 +123,9 @@ class _PromptLoop:
         while True:
             self.signals.forget()
             line = await self.editor.ask(session)
+            if line is GONE:
+                self.signals.end(SIGHUP)
+                await trio.sleep_forever()  # until that has come about
             if line is LEAVE:
                 return await self._leave(session, None)
             if line is CLEARED:

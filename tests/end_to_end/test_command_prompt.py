@@ -71,6 +71,17 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     opened.process.close(force=True)
 
 
+def test_the_prompt_ends_with_its_terminal(terminal: Terminal) -> None:
+    """As by SIGHUP, which it may be quicker to hear of than of that."""
+    terminal.enter("x = 1")
+    terminal.process.ptyproc.fileobj.close()
+    status = os.waitpid(terminal.process.pid, 0)[1]
+    terminal.process.closed = terminal.process.ptyproc.closed = True
+    terminal.process.ptyproc.terminated = terminal.process.terminated = True
+
+    assert os.waitstatus_to_exitcode(status) == 129
+
+
 def test_values_are_echoed_and_variables_stay(terminal: Terminal) -> None:
     terminal.enter("x = 20")
 
