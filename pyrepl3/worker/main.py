@@ -135,7 +135,10 @@ class Prepared:
         self.output.flush()
         for stream in self.original_streams[1:]:
             if stream is not None:
-                call_user(stream.flush)
+                # An interrupt that strikes here is on the control page: it ends the execution
+                # that is about to begin.
+                with suppress(KeyboardInterrupt):
+                    call_user(stream.flush)
         self.link.drain()
 
     def _take_over(self, count: int, mark: bytes) -> None:

@@ -69,6 +69,7 @@ def test_interrupts_strike_in_the_hook_and_leave_it_whole(worker: Worker) -> Non
         worker.interrupt()
         end = worker.finish().end
 
+        assert "uncovered" in end, end
         assert (end["name"], end["code"], end["uncovered"]) == (
             "KeyboardInterrupt",
             "INTERRUPTED",
