@@ -80,7 +80,13 @@ def test_a_write_that_fails_leaves_nothing_of_itself_and_all_before_it(tmp_path:
 
 
 def test_its_descriptor_goes_with_it(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    JournalStore.open(str(tmp_path)).close()
+    def in_folder() -> list[str]:
+        links = [Path("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
+        targets = [os.readlink(link) for link in links if link.is_symlink()]
+        return [target for target in targets if target.startswith(str(tmp_path))]
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    store = JournalStore.open(str(tmp_path))
+    assert in_folder()
+    store.close()
+
+    assert in_folder() == []

@@ -76,7 +76,7 @@ async def test_going_elsewhere_is_answered_when_another_process_has_taken_over(
     with pytest.raises(trio.WouldBlock):
         answer.take_nowait()
     assert world.uplink.may_survive(2)
-    await world.uplink.survive(Cause("it ended"), 2)
+    await world.uplink.survive(Cause("it ended"), 2, 1)
     assert answer.take_nowait()["execution"] == "e0"
 
 
