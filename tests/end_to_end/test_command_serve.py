@@ -54,7 +54,7 @@ async def test_it_lets_what_runs_end_and_tells_its_client(tmp_path: Path) -> Non
     """Row 73, by the command; nothing is taken meanwhile."""
     with serving(tmp_path) as service:
         async with connect(service.served, token=service.token) as client:
-            session = await begin(client, 1.0)
+            session = await begin(client, 3.0)
             below = descendants(service.process.pid)
             service.process.send_signal(signal.SIGTERM)
             while True:
