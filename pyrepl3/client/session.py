@@ -151,6 +151,7 @@ class Session:
         execution = Execution(f"{self.id}.{next(self._numbers)}")
         handlers = Handlers(on_input, on_output, on_display)
         handled = handlers.there_are
+        await self.transactions.settle()
         protection = self.transactions.protection(transaction_policy, guard, allow_copy)
         within = self.transactions.current
         observed = self._way.observe(execution.id)
@@ -200,6 +201,7 @@ class Session:
         """
         execution = f"{self.id}.{next(self._numbers)}"
         observed = self._way.observe(execution)
+        await self.transactions.settle()
         protection = self.transactions.protection(transaction_policy, guard, allow_copy)
         within = self.transactions.current
         events, first = await self._way.begin(
@@ -248,6 +250,7 @@ class Session:
         """
         self._way.check(code, timeout_s)
         name = None if filename is None else file_name(filename)
+        await self.transactions.settle()
         protection = self.transactions.protection(transaction_policy, guard, allow_copy)
         self._way.is_untouched = False
         await self._way.requests.execute(
@@ -339,6 +342,7 @@ class Session:
         Raises ExecutionNotFound where the history does not go back so far, TransactionActive,
         SessionLost.
         """
+        await self.transactions.settle()
         return await self.history_requests.undo(to)
 
     async def redo(self) -> str:
@@ -347,6 +351,7 @@ class Session:
         Returns its id. When cancelled, it may be back all the same. Raises ExecutionNotFound where
         there is nothing to redo, TransactionActive, SessionLost.
         """
+        await self.transactions.settle()
         return await self.history_requests.redo()
 
     # --- branches -----------------------------------------------------------------------------
@@ -359,6 +364,7 @@ class Session:
         tells. Raises SnapshotUnavailable, TransactionActive, PoolExhausted, SessionLost,
         ConfigInvalid.
         """
+        await self.transactions.settle()
         return await self.branching.fork(count)
 
     async def snapshot(self, name: str) -> SnapshotInfo:
@@ -367,6 +373,7 @@ class Session:
         It outlives this session, up to `supervisor.drop_snapshot`. Raises SnapshotUnavailable,
         TransactionActive, IdConflict where the name is taken, SessionLost, ConfigInvalid.
         """
+        await self.transactions.settle()
         return await self.branching.snapshot(name)
 
     async def close(self) -> None:

@@ -21,6 +21,7 @@ from pyrepl3.errors import (
     InternalError,
     NoTransaction,
     PyreplError,
+    QueueFull,
     SessionLost,
     SnapshotUnavailable,
     TransactionActive,
@@ -42,6 +43,16 @@ class Protection(TypedDict):
 SendQuery = Callable[[Query], Awaitable[None]]
 
 
+@attrs.frozen
+class _Change:
+    """A request, and what it made of `Transactions.current` when it was sent."""
+
+    kind: TransactionKind
+    number: int | None
+    before: int | None
+    after: int | None
+
+
 @attrs.define(eq=False)
 class Transactions:
     """Those of one session; ``policy``, ``guard`` and ``allow_copy`` are its executions', where
@@ -61,7 +72,10 @@ class Transactions:
     """The number of the one that is open, as far as it was told."""
     current: int | None = attrs.field(default=None, init=False)
     """The number of the one that what is sent now will be in."""
-    _latest: int = attrs.field(default=0, init=False)
+    latest: int = attrs.field(default=0, init=False)
+    """The number of the one that was asked for last."""
+    _owed: set[int] = attrs.field(factory=set, init=False)
+    """Those to be rolled back before anything else is sent."""
 
     # --- what an execution is in ----------------------------------------------------------------
 
@@ -104,17 +118,24 @@ class Transactions:
 
     # --- requests -------------------------------------------------------------------------------
 
-    async def request(self, kind: TransactionKind, reply: Reply[None]) -> None:
+    async def request(
+        self, kind: TransactionKind, reply: Reply[None], *, number: int | None = None
+    ) -> None:
         """Send it, and do not wait: in order with executions. ``reply`` is answered in any case,
-        or fails with what it is refused with, SessionLost too."""
-        number: int | None = None
+        or fails with what it is refused with, SessionLost too. ``number``: to end that one, and
+        no other."""
         before = self.current
+        fields: dict[str, Any] = {}
         if kind == "begin":
-            self._latest += 1
-            number = self._latest
-        self.current = number
-        fields = {"copy_bytes": self._copy_bytes(None)} if kind == "begin" else {}
-        query = Query(kind, fields, reply_to(partial(self._answered, number, reply)))
+            self.latest += 1
+            self.current = number = self.latest
+            fields["copy_bytes"] = self._copy_bytes(None)
+        elif number in (None, self.current):
+            self.current = None
+        if number is not None:
+            fields["tag"] = number
+        meant = _Change(kind, number, before, self.current)
+        query = Query(kind, fields, reply_to(partial(self._answered, meant, reply)))
         try:
             await self._send(query)
         except SessionLost as error:
@@ -124,23 +145,36 @@ class Transactions:
             query.reply.close()
             raise
 
-    async def begin(self) -> None:
-        """Open one. When cancelled, none is left open."""
+    async def begin(self) -> int:
+        """Open one; its number. When cancelled, none is left open."""
+        await self.settle()
         answer = await self._ask("begin")
+        number = self.latest
         try:
             await answer.wait()
         except trio.Cancelled:
-            deadline = trio.current_time() + ROLLBACK_S
-            with suppress(PyreplError, Gone), trio.CancelScope(deadline=deadline, shield=True):
-                await answer.wait()
-                await self.end("rollback")
+            await self._leave(number)  # noqa: ASYNC102  # shielded and bounded inside
             raise
         except Gone as error:
             raise self._lost() from error
+        return number
 
-    async def end(self, kind: TransactionKind) -> None:
-        """Commit it, or roll it back."""
-        answer = await self._ask(kind)
+    async def end(self, kind: TransactionKind, number: int | None = None) -> None:
+        """Commit it, or roll it back: that one, or whichever is open."""
+        await self.settle()
+        await self._end(kind, number)
+
+    async def settle(self) -> None:
+        """To be called before anything is sent: roll back what was left when there was no room
+        in the queue for that. Raises QueueFull where there is none yet, and SessionLost."""
+        while self._owed:
+            number = next(iter(self._owed))
+            with suppress(NoTransaction):
+                await self._end("rollback", number)
+            self._owed.discard(number)
+
+    async def _end(self, kind: TransactionKind, number: int | None) -> None:
+        answer = await self._ask(kind, number)
         try:
             await answer.wait()
         except Gone as error:
@@ -148,39 +182,43 @@ class Transactions:
         if kind == "rollback":
             self._rolled_back()
 
+    async def _leave(self, number: int) -> None:
+        """Roll that one back, behind all that was sent in it. Not to be cancelled: bounded, and
+        what is not done by then is done later on."""
+        with trio.CancelScope(deadline=trio.current_time() + ROLLBACK_S, shield=True):
+            try:
+                await self._end("rollback", number)
+            except QueueFull:
+                self._owed.add(number)
+            except (NoTransaction, SessionLost):
+                return  # it was refused, or is undone already, by a crash
+
     @asynccontextmanager
     async def block(self) -> AsyncGenerator[None]:
         """One for the length of a block."""
-        await self.begin()
+        number = await self.begin()
         try:
             yield
         except BaseException:
-            deadline = trio.current_time() + ROLLBACK_S
-            # NoTransaction: it is undone already, by a crash.
-            with (
-                suppress(NoTransaction, SessionLost),
-                trio.CancelScope(deadline=deadline, shield=True),
-            ):
-                await self.end("rollback")
+            await self._leave(number)  # noqa: ASYNC102  # shielded and bounded inside
             raise
-        await self.end("commit")
+        await self.end("commit", number)
 
-    async def _ask(self, kind: TransactionKind) -> Answer[None]:
+    async def _ask(self, kind: TransactionKind, number: int | None = None) -> Answer[None]:
         reply: Reply[None]
         answer: Answer[None]
         reply, answer = open_reply()
-        await self.request(kind, reply)
+        await self.request(kind, reply, number=number)
         return answer
 
     def _answered(
-        self,
-        number: int | None,
-        reply: Reply[None],
-        outcome: Outcome[Mapping[str, Any]],
+        self, meant: _Change, reply: Reply[None], outcome: Outcome[Mapping[str, Any]]
     ) -> None:
         try:
             told = outcome.unwrap()
         except PyreplError as error:
+            if self.current == meant.after:
+                self.current = meant.before
             reply.fail(error)
         except Gone:
             reply.fail(self._lost())
@@ -188,20 +226,21 @@ class Transactions:
             refusal = None
             if told["type"] == "failed":
                 refusal = transaction_refused(told["name"], told["value"])
-            self._note(number, refusal)
+            self._note(meant, refusal)
             if refusal is None:
                 reply.answer(None)
             else:
                 reply.fail(refusal)
 
-    def _note(self, number: int | None, refusal: PyreplError | None) -> None:
+    def _note(self, meant: _Change, refusal: PyreplError | None) -> None:
         """What is open now. Of a begin that is refused, what was sent behind it is in none, or in
         the one that there was."""
-        if number is None:
-            self.opened = None  # also where there was none: it was undone meanwhile
+        if meant.kind != "begin":
+            if meant.number in (None, self.opened):
+                self.opened = None  # also where there was none: it was undone meanwhile
         elif refusal is None:
-            self.opened = number
-        elif self.current == number:
+            self.opened = meant.number
+        elif self.current == meant.number:
             self.current = self.opened
 
 

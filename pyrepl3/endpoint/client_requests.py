@@ -263,10 +263,11 @@ class ClientRequests:
     async def _transact(self, opened: Opened, request: wire.Transact) -> Finish:
         """Whoever begins a transaction is attached: for as long as it is there, that stays open."""
         kind, key, again_since = request.kind, request.key, request.again_since
+        of = request.of if isinstance(request, wire.EndTransaction) else None
         if kind == "begin":
             await self.join(opened)
         done: Answer[None] = await send_to(
-            opened, lambda reply: Transact(kind, key, reply, again_since)
+            opened, lambda reply: Transact(kind, key, reply, again_since, of)
         )
 
         async def finish() -> Fields:

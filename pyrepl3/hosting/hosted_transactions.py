@@ -44,18 +44,21 @@ class HostedTransactions:
     async def ask(self, message: Transact, *, is_draining: bool) -> None:
         """Behind the executions that were sent before it."""
         try:
-            requested = self._requests.find(message.kind, message.key, message.again_since)
+            requested = self._find(message)
             if requested is None and is_draining and message.kind == "begin":
                 raise refusals.service_ending()
+            number = None
+            if requested is None and message.of is not None:
+                number = self._requests.number_of(message.of)
         except PyreplError as error:
             message.reply.fail(error)
             return
         if requested is not None:
             requested.tell(message.reply)
             return
-        requested = self._requests.accept(message.kind, message.key)
+        requested = self._requests.accept(message.kind, message.key, to=message.of)
         requested.tell(message.reply)
-        await self._carry_out(requested, message.kind, REQUESTED)
+        await self._carry_out(requested, message.kind, REQUESTED, number)
 
     async def undo_abandoned(self) -> None:
         """Whoever began it has gone."""
@@ -64,7 +67,7 @@ class HostedTransactions:
     def refuse(self, message: Transact, standing: str) -> None:
         """What was answered is answered again, also by a session that has ended."""
         try:
-            requested = self._requests.find(message.kind, message.key, message.again_since)
+            requested = self._find(message)
         except PyreplError as error:
             message.reply.fail(error)
             return
@@ -73,10 +76,18 @@ class HostedTransactions:
         else:
             requested.tell(message.reply)
 
-    async def _carry_out(self, requested: Requested, kind: TransactionKind, cause: str) -> None:
+    def _find(self, message: Transact) -> Requested | None:
+        return self._requests.find(message.kind, message.key, message.again_since, to=message.of)
+
+    async def _carry_out(
+        self, requested: Requested, kind: TransactionKind, cause: str, number: int | None = None
+    ) -> None:
         self.rest()
         reply = reply_to(partial(self._answered, requested, cause))
-        await self.session.transactions.request(kind, reply)
+        transactions = self.session.transactions
+        if kind == "begin":
+            requested.number = transactions.latest + 1
+        await transactions.request(kind, reply, number=number)
 
     def _answered(self, requested: Requested, cause: str, outcome: Outcome[None]) -> None:
         refusal: PyreplError | None = None

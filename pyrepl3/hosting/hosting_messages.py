@@ -143,6 +143,8 @@ class Transact:
     key: str | None
     reply: Reply[None]
     again_since: int | None = None
+    of: str | None = None
+    """The key of the beginning of the one that is to end; None: whichever is open."""
 
 
 @attrs.frozen

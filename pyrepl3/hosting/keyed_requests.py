@@ -37,7 +37,9 @@ class Requested:
     key: str | None
     to: str | None = None
     """Of an undo: the execution behind which it goes back to. Of a snapshot its name, of a fork
-    into how many."""
+    into how many. Of a commit or a roll back the key of the beginning that is meant."""
+    number: int | None = None
+    """Of a beginning: of its transaction."""
     replies: list[Reply[Any]] = attrs.field(factory=list)
     """Of all who wait for its answer."""
     answered_at: int | None = None
@@ -63,6 +65,8 @@ class KeyedRequests:
     _by_key: OrderedDict[str, Requested] = attrs.field(factory=OrderedDict)
     """The longest known first."""
     _under_way: int = 0
+    _begun: Requested | None = None
+    """The last transaction that was: it may be open for longer than its beginning is remembered."""
     _forgotten_to: int = -1
     """The last event of the session when one was answered that is not remembered any more."""
 
@@ -89,6 +93,18 @@ class KeyedRequests:
             self._by_key[key] = requested
         return requested
 
+    def number_of(self, key: str) -> int:
+        """Of the transaction that was begun under that key. Raises NoTransaction."""
+        begun = self._by_key.get(key, self._begun)
+        if begun is None or begun.key != key or begun.number is None:
+            raise NoTransaction(
+                what="there is no such transaction to end",
+                why=f"none was begun under the key {key}, or that is forgotten",
+                how="Leave `of` away to end whichever is open",
+                details={"key": key},
+            )
+        return begun.number
+
     def answered(
         self,
         requested: Requested,
@@ -99,6 +115,8 @@ class KeyedRequests:
     ) -> None:
         """That is what it came to, and all who wait are told. ``seq`` is the session's last."""
         requested.answered_at, requested.refusal, requested.answer = seq, refusal, answer
+        if requested.kind == "begin" and refusal is None:
+            self._begun = requested
         self._under_way -= 1
         replies, requested.replies = requested.replies, []
         for reply in replies:

@@ -96,9 +96,9 @@ class RemoteSession:
         self._request_timeout_s = timeout_s
         self._numbers = itertools.count(1)
         self._followers = Followers(link, self._find, self._respond, on_event)
-        self._transactions = RemoteTransactions(
+        self.transactions = RemoteTransactions(
             ask=self._transact,
-            post=lambda kind, key: link.post(kind, {"session": self.id, "key": key}),
+            post=lambda kind, asked: link.post(kind, {"session": self.id, **asked}),
             is_reachable=lambda: link.is_connected or self._followers.end is not None,
             prefix=prefix,
         )
@@ -233,30 +233,26 @@ class RemoteSession:
         have left. When cancelled, none is left open. Raises TransactionActive,
         SnapshotUnavailable, SessionLost.
         """
-        await self._transactions.begin()
+        await self.transactions.begin()
 
     async def commit(self) -> None:
         """What was run since `begin` stays. Raises NoTransaction, SessionLost."""
-        await self._transactions.end("commit")
+        await self.transactions.end("commit")
 
     async def rollback(self) -> None:
         """What was run since `begin` is undone. Raises NoTransaction, SessionLost."""
-        await self._transactions.end("rollback")
+        await self.transactions.end("rollback")
 
     def transaction(self) -> AbstractAsyncContextManager[None]:
         """Begin, and commit at the end of the block; rolled back where the block raises.
 
         Raises as `begin` and `commit` do.
         """
-        return self._transactions.block()
+        return self.transactions.block()
 
-    async def leave_transaction(self) -> None:
-        """Roll it back, if it is still there, for who has nobody to tell. Bounded."""
-        await self._transactions.leave()
-
-    async def _transact(self, kind: TransactionKind, key: str) -> None:
+    async def _transact(self, kind: TransactionKind, asked: Mapping[str, str]) -> None:
         """It waits for what runs, so its time is not a request's."""
-        await self._ask(kind, {"key": key}, timeout_s=math.inf, is_for_good=kind != "begin")
+        await self._ask(kind, asked, timeout_s=math.inf, is_for_good=True)
 
     # --- history ------------------------------------------------------------------------------
 

@@ -72,13 +72,14 @@ class SyncSession:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Begin, and commit at the end of the block; rolled back where the block raises."""
-        self.begin()
+        transactions = self._session.transactions
+        key = self._thread.wait(transactions.begin)
         try:
             yield
         except BaseException:
-            self._thread.wait(self._session.leave_transaction)
+            self._thread.wait(partial(transactions.leave, key))
             raise
-        self.commit()
+        self._thread.wait(partial(transactions.end, "commit", key))
 
     def keep_history(
         self, count: int, *, most_bytes: int = HISTORY_BYTES

@@ -7,70 +7,79 @@ a key of its own, so that it is carried out once, however often the connection i
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Literal
 
 import anyio
 import attrs
 
-from pyrepl3.errors import PyreplError
+from pyrepl3.errors import PyreplError, QueueFull
 
 TransactionKind = Literal["begin", "commit", "rollback"]
 
 ROLLBACK_S = 10.0
 """For a transaction that is left by an error or a cancellation: what runs in it is waited for."""
 
+QUEUE_FULL_PAUSE_S = 0.1
+"""Until it is asked again to roll back, where there was no room for that."""
+
 
 @attrs.define(eq=False)
 class RemoteTransactions:
-    """Those of one session. ``ask`` waits for the answer to a request under a key, and ``post``
-    has it heard some time; ``is_reachable``: whether an answer may come soon."""
+    """Those of one session. ``ask`` waits for the answer to a request, and ``post`` has it heard
+    some time; ``is_reachable``: whether an answer may come soon."""
 
-    ask: Callable[[TransactionKind, str], Awaitable[None]]
-    post: Callable[[TransactionKind, str], None]
+    ask: Callable[[TransactionKind, Mapping[str, str]], Awaitable[None]]
+    post: Callable[[TransactionKind, Mapping[str, str]], None]
     is_reachable: Callable[[], bool]
     prefix: str
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
 
-    async def begin(self) -> None:
-        """When cancelled, none is left open."""
-        key = self._key()
+    async def begin(self) -> str:
+        """The key of what is open then. When cancelled, none is left open."""
+        asked = self._request()
         try:
-            await self.ask("begin", key)
+            await self.ask("begin", asked)
         except PyreplError:
             raise
         except BaseException:
-            if self.is_reachable():
-                with anyio.move_on_after(ROLLBACK_S, shield=True), suppress(PyreplError):
-                    # The same request again: what came of it.
-                    await self.ask("begin", key)
-                    await self.ask("rollback", self._key())
+            await self.leave(asked["key"])  # noqa: ASYNC102  # shielded and bounded inside
             raise
+        return asked["key"]
 
-    async def end(self, kind: TransactionKind) -> None:
-        """Commit it, or roll it back."""
-        await self.ask(kind, self._key())
+    async def end(self, kind: TransactionKind, of: str | None = None) -> None:
+        """Commit it, or roll it back: the one that was begun under that key, or any."""
+        await self.ask(kind, self._request(of))
 
     @asynccontextmanager
     async def block(self) -> AsyncGenerator[None]:
         """One for the length of a block."""
-        await self.begin()
+        key = await self.begin()
         try:
             yield
         except BaseException:
-            await self.leave()  # noqa: ASYNC102  # shielded and bounded inside
+            await self.leave(key)  # noqa: ASYNC102  # shielded and bounded inside
             raise
-        await self.end("commit")
+        await self.end("commit", key)
 
-    async def leave(self) -> None:
-        """Roll it back: on the next connection, if there is none now. Not to be cancelled."""
+    async def leave(self, of: str) -> None:
+        """Roll that one back, if it is still there, for who has nobody to tell: on the next
+        connection, if there is none now. Not to be cancelled: bounded."""
         if not self.is_reachable():
-            self.post("rollback", self._key())
+            self.post("rollback", self._request(of))
             return
-        with anyio.move_on_after(ROLLBACK_S, shield=True), suppress(PyreplError):
-            # It may be undone already, by a crash; or nobody can say.
-            await self.ask("rollback", self._key())
+        with anyio.move_on_after(ROLLBACK_S, shield=True):
+            while True:
+                try:
+                    await self.ask("rollback", self._request(of))
+                    return
+                except QueueFull:
+                    await anyio.sleep(QUEUE_FULL_PAUSE_S)
+                except PyreplError:
+                    return  # it was refused, or is undone already, by a crash; or nobody can say
 
-    def _key(self) -> str:
-        return f"{self.prefix}.t{next(self._numbers)}"
+    def _request(self, of: str | None = None) -> dict[str, str]:
+        """What is sent of one, with a key of its own."""
+        asked = {"key": f"{self.prefix}.t{next(self._numbers)}"}
+        return asked if of is None else {**asked, "of": of}

@@ -203,14 +203,22 @@ class Begin(Transact):
 
 
 @attrs.frozen(kw_only=True)
-class Commit(Transact):
+class EndTransaction(Transact):
+    """``of``: the key of its `Begin`, so that no other one is ended; None: whichever is open."""
+
+    kind: ClassVar[Literal["commit", "rollback"]]
+    of: Name | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Commit(EndTransaction):
     """What ran since its beginning stays."""
 
     kind = "commit"
 
 
 @attrs.frozen(kw_only=True)
-class Rollback(Transact):
+class Rollback(EndTransaction):
     """What ran since its beginning is undone."""
 
     kind = "rollback"

@@ -176,7 +176,7 @@ class Server:
     def _commit(self, request: Message) -> None:
         """The message is what commits: from then on nobody goes back."""
         try:
-            self._transactions.check_open()
+            self._transactions.check_open(request.get("tag"))
         except Refusal as refusal:
             self._refuse(request, refusal)
         else:
@@ -186,7 +186,7 @@ class Server:
     def _roll_back(self, request: Message) -> None:
         """Where there is a snapshot the service has it take over when this process has ended."""
         try:
-            self._transactions.check_open()
+            self._transactions.check_open(request.get("tag"))
         except Refusal as refusal:
             self._refuse(request, refusal)
             return

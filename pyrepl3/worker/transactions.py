@@ -34,6 +34,8 @@ class Transactions:
         self._page_copies = PageCopies()
         self._open = 0
         """The number of the request that began the open one; 0: none is."""
+        self._tag: int | None = None
+        """By which whoever began it ends it, and no other."""
         self._has_taken = False
         """Whether the execution that runs has a snapshot of its own."""
         self._copy: Undo | None = None
@@ -145,7 +147,7 @@ class Transactions:
             self._release()
         self.history.go_on()
         self._snapshots.handover.note_count(count)
-        self._open = _number(request)
+        self._open, self._tag = _number(request), request.get("tag")
         return True
 
     def check_none_open(self) -> None:
@@ -160,10 +162,12 @@ class Transactions:
         """The names that the open transaction does not cover; None: it covers all there is."""
         return None if self._copy is None else self._copy.by_reference
 
-    def check_open(self) -> None:
-        """Raises Refusal."""
+    def check_open(self, tag: int | None) -> None:
+        """``tag``: of the one that is meant; None: any. Raises Refusal."""
         if not self._open:
             raise Refusal("NO_TRANSACTION", "no transaction is open")
+        if tag not in (None, self._tag):
+            raise Refusal("NO_TRANSACTION", "the one that is open is another")
 
     def roll_back(self) -> bool:
         """Undo the open one. False: this process is to end for that, and its snapshot goes on."""

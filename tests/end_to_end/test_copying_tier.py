@@ -305,3 +305,28 @@ async def test_what_is_no_choice_is_refused(supervisor: pyrepl3.Supervisor, wron
     async with supervisor.session() as session:
         with pytest.raises(pyrepl3.ConfigInvalid, match="allow_copy"):
             await session.run("1", allow_copy=wrong)  # type: ignore[arg-type]
+
+
+SLOW = (
+    "import time\n"
+    "class Slow:\n"
+    "    def __deepcopy__(self, memo): time.sleep(0.4); return self\n"
+    "slow, x = Slow(), 1"
+)
+
+
+async def test_a_beginning_that_is_cancelled_while_it_copies_is_rolled_back_behind_it(
+    session: pyrepl3.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyrepl3.client.transactions.ROLLBACK_S", 0.05)
+    await session.run(SLOW)
+    with trio.move_on_after(0.1) as scope:
+        await session.begin()
+    assert scope.cancelled_caught
+
+    ended = await session.run("x = 2")
+    assert ended.by_reference is None, "it is in a transaction"
+    assert not session.transactions.is_open
+    with pytest.raises(pyrepl3.NoTransaction):
+        await session.rollback()
+    assert await value(session, "x") == 2

@@ -86,9 +86,11 @@ async def interrupt(opened: Opened, execution: str | None = None) -> tuple[str |
     return await ask(opened.address, lambda reply: InterruptHosted(execution, None, reply))
 
 
-async def transact(opened: Opened, kind: Any, key: str | None = None) -> None:
+async def transact(
+    opened: Opened, kind: Any, key: str | None = None, *, of: str | None = None
+) -> None:
     def message(reply: Reply[None]) -> Transact:
-        return Transact(kind, key, reply)
+        return Transact(kind, key, reply, of=of)
 
     await ask(opened.address, message)
 
@@ -342,6 +344,28 @@ async def test_a_transaction_is_in_order_with_executions_and_its_end_is_told(
 
     assert (await outcome(attached, "e3"))["value"] == 2
     assert (await first(attached, "session_rolled_back"))["cause"] == "requested"
+    assert not (await info(attached)).in_transaction
+
+
+async def test_what_names_the_beginning_that_it_ends_ends_no_other_transaction(
+    attached: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyrepl3.hosting.keyed_requests.REMEMBERED", 3)
+    with pytest.raises(NoTransaction, match="k0"):
+        await transact(attached, "rollback", of="k0")
+    await transact(attached, "begin", "k1")
+    await transact(attached, "commit", "k2", of="k1")
+    with pytest.raises(IdConflict):
+        await transact(attached, "commit", "k2")
+    await transact(attached, "begin", "k3")
+    with pytest.raises(NoTransaction):
+        await transact(attached, "rollback", "k4", of="k1")
+    for number in range(4):  # more than are remembered
+        with pytest.raises(TransactionActive):
+            await transact(attached, "begin", f"more{number}")
+    assert (await info(attached)).in_transaction
+
+    await transact(attached, "rollback", "k5", of="k3")
     assert not (await info(attached)).in_transaction
 
 

@@ -20,6 +20,15 @@ from .websocket_driver import OTHER, TOKEN, serve
 BOUND_S = 30.0
 
 
+SLOW_TO_COPY = (
+    "import threading, time; stop = threading.Event()\n"
+    "threading.Thread(target=stop.wait, daemon=True).start()\n"
+    "class Slow:\n"
+    "    def __deepcopy__(self, memo): time.sleep(0.4); return self\n"
+    "slow, x = Slow(), 1"
+)
+
+
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     async with serve() as (_, served):
@@ -328,6 +337,29 @@ async def test_a_beginning_that_is_cancelled_leaves_no_transaction(
                     await session.begin()
             with pytest.raises(pyrepl3.NoTransaction):
                 await session.commit()
+
+    await run_in(main)
+
+
+@both_loops
+async def test_a_beginning_that_is_cancelled_as_it_copies_is_rolled_back_behind_it(
+    run_in: Callable[..., Awaitable[None]], served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyrepl3.remote.transactions.ROLLBACK_S", 0.05)
+
+    async def main() -> None:
+        async with (
+            pyrepl3.Client(served.url, TOKEN) as client,
+            client.session(allow_copy=True) as session,
+        ):
+            await session.run(SLOW_TO_COPY)
+            with anyio.move_on_after(0.1) as scope:
+                await session.begin()
+            assert scope.cancelled_caught
+            await session.run("x = 2")
+            with pytest.raises(pyrepl3.NoTransaction):
+                await session.rollback()
+            assert (await session.run("x")).value == 2
 
     await run_in(main)
 

@@ -520,6 +520,62 @@ async def test_a_beginning_that_is_cancelled_leaves_no_transaction_open(
         await session.commit()
 
 
+async def test_a_beginning_that_is_refused_and_cancelled_ends_no_other_transaction(
+    session: pyrepl3.Session,
+) -> None:
+    await session.run("x = 1")
+    await session.begin()
+    await session.run("x = 2")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(session.run, "import time; time.sleep(0.3)")
+        await trio.sleep(0.1)
+        with trio.move_on_after(0.01) as scope:
+            await session.begin()
+
+    assert scope.cancelled_caught
+    await session.commit()
+    assert await value(session, "x") == 2
+
+
+async def test_a_block_ends_no_transaction_but_its_own(session: pyrepl3.Session) -> None:
+    async def outlive(*, failing: bool) -> None:
+        """Its own transaction is undone by a crash, and another one is begun."""
+        async with session.transaction():
+            await session.run(EXIT)
+            await session.begin()
+            await session.run("x = 1")
+            if failing:
+                raise ValueError("left")
+
+    for failing, error in ((False, pyrepl3.NoTransaction), (True, ValueError)):
+        with pytest.raises(error):
+            await outlive(failing=failing)
+        await session.commit()
+        assert await value(session, "x") == 1
+        await session.run("x = 0")
+
+
+async def test_what_is_left_when_the_queue_is_full_is_rolled_back_before_anything_else(
+    supervisor: pyrepl3.Supervisor,
+) -> None:
+    limits = pyrepl3.Limits(queued_executions=2)
+    async with supervisor.session(limits=limits) as session, trio.open_nursery() as nursery:
+        await session.run("import time; x = 1")
+        with trio.CancelScope() as scope:
+            async with session.transaction():
+                for _ in range(3):
+                    nursery.start_soon(session.run, "x = 2; time.sleep(0.2)")
+                await trio.sleep(0.1)
+                scope.cancel()
+                await trio.lowlevel.checkpoint()
+        assert session.transactions.is_open, "there was room"
+        await trio.sleep(0.7)
+
+        assert await value(session, "x") == 1
+        with pytest.raises(pyrepl3.NoTransaction):
+            await session.commit()
+
+
 async def test_a_snapshot_is_no_child_for_whose_output_each_line_has_to_wait(
     session: pyrepl3.Session,
 ) -> None:
