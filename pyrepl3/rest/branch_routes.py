@@ -19,7 +19,7 @@ from pyrepl3.hosting.hosting_messages import (
     ListSnapshots,
     Opened,
 )
-from pyrepl3.rest import bodies
+from pyrepl3.rest import answers, wishes
 from pyrepl3.rest.call import Call, answered
 from pyrepl3.rest.execution_routes import checked_key
 from pyrepl3.rest.parameters import RequestKey, SessionPath, SnapshotPath
@@ -28,13 +28,13 @@ from pyrepl3.snapshots.snapshot_messages import SnapshotInfo
 TAGS = ["branches"]
 
 
-@post("/sessions/{session:str}/fork", status_code=201, tags=TAGS, opt={"body": bodies.ForkWish})
+@post("/sessions/{session:str}/fork", status_code=201, tags=TAGS, opt={"body": wishes.ForkWish})
 async def fork_session(
     request: Call, session: SessionPath, key: RequestKey = None
-) -> Response[bodies.Forked]:
+) -> Response[answers.Forked]:
     """Open sessions with this one's state, each in a process of its own; waits for what runs."""
     opened = await request.find(session)
-    wish = await request.read(bodies.ForkWish)
+    wish = await request.read(wishes.ForkWish)
     known = None if key is None else checked_key(key)
     most = request.principal.max_sessions
     branches: Sequence[Opened] = await ask_session(
@@ -48,14 +48,14 @@ async def fork_session(
     "/sessions/{session:str}/snapshot",
     status_code=201,
     tags=TAGS,
-    opt={"body": bodies.SnapshotWish},
+    opt={"body": wishes.SnapshotWish},
 )
 async def keep_snapshot(
     request: Call, session: SessionPath, key: RequestKey = None
-) -> Response[bodies.Snapshot]:
+) -> Response[answers.Snapshot]:
     """Keep this session's state under a name, to open others from; waits for what runs."""
     opened = await request.find(session)
-    wish = await request.read(bodies.SnapshotWish)
+    wish = await request.read(wishes.SnapshotWish)
     known = None if key is None else checked_key(key)
     info: SnapshotInfo = await ask_session(
         opened,
@@ -65,7 +65,7 @@ async def keep_snapshot(
 
 
 @get("/snapshots", tags=TAGS)
-async def list_snapshots(request: Call) -> Response[bodies.Snapshots]:
+async def list_snapshots(request: Call) -> Response[answers.Snapshots]:
     """List the snapshots that you keep."""
     name = request.principal.name
     infos: Sequence[SnapshotInfo] = await ask_host(

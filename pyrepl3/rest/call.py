@@ -23,7 +23,7 @@ from pyrepl3.errors import BadMessage, MessageTooLarge
 from pyrepl3.hosting.asking import find as find_session
 from pyrepl3.hosting.hosting_messages import HostMessage, Opened
 from pyrepl3.pool.pool_statistics import PoolStatistics
-from pyrepl3.rest import bodies
+from pyrepl3.rest import wishes
 from pyrepl3.telemetry.metrics import Metrics
 from pyrepl3.telemetry.observing import Observers
 from pyrepl3.wire.client_codec import bad_message, decode_json, encode_json
@@ -78,8 +78,8 @@ class Call(Request[Principal, None, State]):
         try:
             message = {} if may_be_empty and not data else decode_json(bytes(data))
         except BadMessage as error:
-            raise bad_message(error.why, how=bodies.DOCS) from error
-        return cast(T, bodies.read(message, kind))
+            raise bad_message(error.why, how=wishes.DOCS) from error
+        return cast(T, wishes.read(message, kind))
 
     def check_length(self, most: int) -> None:
         """Before any of its body is read. Raises MessageTooLarge."""

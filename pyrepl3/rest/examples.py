@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pyrepl3.rest.bodies import (
+from pyrepl3.rest.answers import Outcome, StoredFile
+from pyrepl3.rest.wishes import (
     ExecutionWish,
     InputLine,
     InterruptWish,
     OneShot,
-    Outcome,
     SessionChange,
     SessionWish,
-    StoredFile,
     UndoWish,
 )
 

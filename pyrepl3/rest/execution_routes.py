@@ -14,7 +14,7 @@ from litestar import Response, get, post
 
 from pyrepl3.hosting.asking import ask_session
 from pyrepl3.hosting.hosting_messages import Accepted, Opened, Submit
-from pyrepl3.rest import bodies
+from pyrepl3.rest import answers, wishes
 from pyrepl3.rest.call import Call, Streamed, answered
 from pyrepl3.rest.event_stream import EventStream, StreamForm, wanted_form
 from pyrepl3.rest.following import Event, Following, find_execution
@@ -32,7 +32,7 @@ ID_BYTES = 12
     "/sessions/{session:str}/executions",
     status_code=200,
     tags=TAGS,
-    opt={"body": bodies.ExecutionWish, "stream": True, "later": True},
+    opt={"body": wishes.ExecutionWish, "stream": True, "later": True},
 )
 async def execute(
     request: Call, session: SessionPath, key: Key = None, wait_s: WaitS = DAY_S
@@ -43,7 +43,7 @@ async def execute(
     Whoever leaves before may come back with the same `Idempotency-Key`: it goes on meanwhile.
     """
     opened = await request.find(session)
-    wish = await request.read(bodies.ExecutionWish)
+    wish = await request.read(wishes.ExecutionWish)
     accepted = await submit(opened, wish, _id(key), request.traceparent)
     form = wanted_form(request.headers.get("accept", ""))
     if form is not None:
@@ -62,7 +62,7 @@ async def execute(
 @get("/sessions/{session:str}/executions/{execution:str}", tags=TAGS)
 async def describe_execution(
     request: Call, session: SessionPath, execution: ExecutionPath
-) -> Response[bodies.Execution]:
+) -> Response[answers.Execution]:
     """Look at an execution, and at its outcome once it has one."""
     return answered(await _standing(await request.find(session), execution))
 
@@ -80,7 +80,7 @@ async def follow_execution(
 
 
 async def submit(
-    opened: Opened, wish: bodies.ExecutionWish, execution: str, traceparent: str | None
+    opened: Opened, wish: wishes.ExecutionWish, execution: str, traceparent: str | None
 ) -> Accepted:
     """Have it run, once for each id. Raises IdConflict, QueueFull, CodeTooLarge, SessionLost …"""
     asked = wire.Execute(
@@ -150,7 +150,7 @@ def checked_key(key: str) -> str:
         checked: str = msgspec.convert(key, wire.Name)
     except msgspec.ValidationError as error:
         raise bad_message(
-            f"Idempotency-Key: {wire.in_words(str(error))}", how=bodies.DOCS
+            f"Idempotency-Key: {wire.in_words(str(error))}", how=wishes.DOCS
         ) from None
     return checked
 

@@ -15,7 +15,7 @@ from litestar.exceptions import HTTPException
 
 from pyrepl3.endpoint.problems import PROBLEM_JSON, problem, problem_headers
 from pyrepl3.errors import BadMessage, InternalError, NotFound, PyreplError
-from pyrepl3.rest.bodies import DOCS
+from pyrepl3.rest.wishes import DOCS
 from pyrepl3.wire.client_requests import in_words
 
 logger = logging.getLogger("pyrepl3.rest")

@@ -14,7 +14,7 @@ from litestar import Response, delete, get, put
 
 from pyrepl3.endpoint.asgi import Receive, Scope, Send
 from pyrepl3.errors import BadMessage
-from pyrepl3.rest import bodies, files
+from pyrepl3.rest import answers, files
 from pyrepl3.rest.call import Call, Streamed, answered, too_large
 from pyrepl3.rest.parameters import FilePath, SessionPath
 
@@ -56,11 +56,11 @@ class Download:
 
 
 @get("/sessions/{session:str}/files", tags=TAGS)
-async def list_files(request: Call, session: SessionPath) -> Response[bodies.Directory]:
+async def list_files(request: Call, session: SessionPath) -> Response[answers.Directory]:
     """List the session's directory."""
     opened = await request.find(session)
     found = await in_thread(files.look, opened.directory, "")
-    assert isinstance(found, bodies.Directory)
+    assert isinstance(found, answers.Directory)
     return answered(attrs.asdict(found))
 
 
@@ -69,7 +69,7 @@ async def read_file(request: Call, session: SessionPath, path: FilePath) -> Resp
     """Read a file, or list a directory."""
     opened = await request.find(session)
     found = await in_thread(files.look, opened.directory, path)
-    if isinstance(found, bodies.Directory):
+    if isinstance(found, answers.Directory):
         return answered(attrs.asdict(found))
     return Streamed(Download(found))
 
@@ -82,7 +82,7 @@ async def read_file(request: Call, session: SessionPath, path: FilePath) -> Resp
 )
 async def write_file(
     request: Call, session: SessionPath, path: FilePath
-) -> Response[bodies.StoredFile]:
+) -> Response[answers.StoredFile]:
     """Write a file. It is there when it is whole, and as before until then."""
     opened = await request.find(session)
     expected = expected_digest(request)

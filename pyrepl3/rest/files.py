@@ -17,7 +17,7 @@ from contextlib import contextmanager
 import attrs
 
 from pyrepl3.errors import BadMessage, NotFound, PyreplError, StorageFull, StorageIo
-from pyrepl3.rest.bodies import Directory, DirectoryEntry, StoredFile
+from pyrepl3.rest.answers import Directory, DirectoryEntry, StoredFile
 
 CHUNK_BYTES = 256 * 2**10
 """At a time: one turn of a thread, and all of a file that is in memory."""

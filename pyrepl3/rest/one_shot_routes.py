@@ -25,7 +25,7 @@ from pyrepl3.hosting.hosting_messages import (
     OpenHosted,
     SessionInfo,
 )
-from pyrepl3.rest import bodies
+from pyrepl3.rest import answers, wishes
 from pyrepl3.rest.call import Call, answered
 from pyrepl3.rest.execution_routes import outcome_of, submit
 from pyrepl3.rest.parameters import Key
@@ -44,10 +44,10 @@ AGAIN_S = 0.05
 CLOSE_S = 5.0
 
 
-@post("/executions", status_code=200, tags=TAGS, opt={"body": bodies.OneShot})
-async def execute_once(request: Call, key: Key = None) -> Response[bodies.Outcome]:
+@post("/executions", status_code=200, tags=TAGS, opt={"body": wishes.OneShot})
+async def execute_once(request: Call, key: Key = None) -> Response[answers.Outcome]:
     """Run code in a session of its own, and wait for its end."""
-    wish = await request.read(bodies.OneShot)
+    wish = await request.read(wishes.OneShot)
     opened, accepted = await _begin(request, wish, None if key is None else NAME.format(key))
     fold = await outcome_of(opened, accepted)
     assert fold is not None
@@ -55,13 +55,14 @@ async def execute_once(request: Call, key: Key = None) -> Response[bodies.Outcom
     return answered(fold.answer())
 
 
-async def _begin(request: Call, wish: bodies.OneShot, name: str | None) -> tuple[Opened, Accepted]:
+async def _begin(request: Call, wish: wishes.OneShot, name: str | None) -> tuple[Opened, Accepted]:
     """In the session of that name, or in a new one. Raises what opening and submitting raise."""
-    execution = bodies.ExecutionWish(
+    execution = wishes.ExecutionWish(
         code=wish.code,
         timeout_s=wish.timeout_s,
         transaction_policy=wish.transaction_policy,
         guard=wish.guard,
+        report_namespace=wish.report_namespace,
         allow_input=False,
     )
     while True:
@@ -81,7 +82,7 @@ async def _begin(request: Call, wish: bodies.OneShot, name: str | None) -> tuple
 
 
 async def _submitted_or_closed(
-    request: Call, opened: Opened, execution: bodies.ExecutionWish
+    request: Call, opened: Opened, execution: wishes.ExecutionWish
 ) -> Accepted:
     try:
         return await _submitted(request, opened, execution)
@@ -90,11 +91,11 @@ async def _submitted_or_closed(
         raise
 
 
-async def _submitted(request: Call, opened: Opened, execution: bodies.ExecutionWish) -> Accepted:
+async def _submitted(request: Call, opened: Opened, execution: wishes.ExecutionWish) -> Accepted:
     return await submit(opened, execution, EXECUTION, request.traceparent)
 
 
-async def _found(request: Call, wish: bodies.OneShot, name: str) -> Opened | None:
+async def _found(request: Call, wish: wishes.OneShot, name: str) -> Opened | None:
     """Raises IdConflict where its key is that of another request."""
     try:
         opened = await request.find(name)
@@ -106,7 +107,7 @@ async def _found(request: Call, wish: bodies.OneShot, name: str) -> Opened | Non
     return opened
 
 
-async def _open(request: Call, wish: bodies.OneShot, name: str | None) -> Opened:
+async def _open(request: Call, wish: wishes.OneShot, name: str | None) -> Opened:
     principal = request.principal
     asked = wire.OpenSession(
         id=REQUEST_ID,
@@ -126,7 +127,7 @@ async def _open(request: Call, wish: bodies.OneShot, name: str | None) -> Opened
     )
 
 
-def _settings(wish: bodies.OneShot) -> str:
+def _settings(wish: wishes.OneShot) -> str:
     """Of all that is not the execution's own; as a digest, as there may be secrets in it."""
     parts = (wish.template, sorted(wish.env.items()), attrs.asdict(wish.limits))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

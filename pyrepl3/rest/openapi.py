@@ -19,7 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from pyrepl3 import __version__
 from pyrepl3.endpoint.problems import PROBLEM_JSON
-from pyrepl3.rest import bodies
+from pyrepl3.rest import answers, wishes
 from pyrepl3.rest.examples import EXAMPLES
 from pyrepl3.rest.parameters import SCHEMAS
 
@@ -133,7 +133,7 @@ def _complete_special(operation: dict[str, Any], opt: Mapping[str, Any]) -> None
             "description": "How it ended, or its events as they come",
             "content": {**outcome, **lines, **stream},
         }
-    elif opt.get("body") is bodies.OneShot:
+    elif opt.get("body") is wishes.OneShot:
         responses["200"] = _answer("How it ended", "Outcome")
     if opt.get("later"):
         responses["202"] = _answer("It goes on", "Execution")
@@ -147,12 +147,12 @@ def _answer(description: str, name: str) -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     """Of every body, with the bounds that are checked."""
     _, schemas = msgspec.json.schema_components(
-        [*bodies.REQUESTS, *bodies.ANSWERS], ref_template=_REF
+        [*wishes.WISHES, *answers.ANSWERS], ref_template=_REF
     )
     for kind, example in EXAMPLES.items():
         schemas[kind.__name__]["examples"] = [dict(example)]
-    for kind in bodies.ANSWERS:
-        if kind is not bodies.Problem:
+    for kind in answers.ANSWERS:
+        if kind is not answers.Problem:
             _require_all(schemas[kind.__name__], kind)
     return dict(sorted(schemas.items()))
 

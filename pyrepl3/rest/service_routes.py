@@ -9,7 +9,7 @@ import attrs
 from litestar import Response, get
 
 from pyrepl3.errors import NotFound
-from pyrepl3.rest import bodies
+from pyrepl3.rest import answers
 from pyrepl3.rest.call import JSON, Call, answered
 from pyrepl3.rest.docs_page import CONTENT_SECURITY_POLICY, render
 from pyrepl3.rest.openapi import document, encoded
@@ -20,7 +20,7 @@ OPEN_PATHS = frozenset({"/docs", "/openapi.json", "/healthz", "/readyz"})
 
 
 @get("/v1/pool", tags=["service"])
-async def pool_figures(request: Call) -> Response[bodies.Pool]:
+async def pool_figures(request: Call) -> Response[answers.Pool]:
     """The pool's figures, for admins."""
     _for_admins(request)
     pool = request.service.pool_statistics()

@@ -24,7 +24,7 @@ from pyrepl3.hosting.hosting_messages import (
     Respond,
     SessionInfo,
 )
-from pyrepl3.rest import bodies
+from pyrepl3.rest import answers, wishes
 from pyrepl3.rest.call import Call, Streamed, answered
 from pyrepl3.rest.event_stream import EventStream, StreamForm, wanted_form
 from pyrepl3.rest.following import Event, Following
@@ -36,10 +36,10 @@ REQUEST_ID = "rest"
 """Of requests that the host gets from here: on a WebSocket they have one of their client's."""
 
 
-@post("/sessions", status_code=201, tags=TAGS, opt={"body": bodies.SessionWish, "optional": True})
-async def open_session(request: Call) -> Response[bodies.SessionOpened]:
+@post("/sessions", status_code=201, tags=TAGS, opt={"body": wishes.SessionWish, "optional": True})
+async def open_session(request: Call) -> Response[answers.SessionOpened]:
     """Open a session."""
-    wish = await request.read(bodies.SessionWish, may_be_empty=True)
+    wish = await request.read(wishes.SessionWish, may_be_empty=True)
     asked = wire.OpenSession(
         id=REQUEST_ID, traceparent=request.traceparent, **attrs.asdict(wish, recurse=False)
     )
@@ -56,7 +56,7 @@ async def open_session(request: Call) -> Response[bodies.SessionOpened]:
 
 
 @get("/sessions", tags=TAGS)
-async def list_sessions(request: Call) -> Response[bodies.Sessions]:
+async def list_sessions(request: Call) -> Response[answers.Sessions]:
     """List your sessions."""
     name = request.principal.name
     infos: list[SessionInfo] = await ask_host(
@@ -66,16 +66,16 @@ async def list_sessions(request: Call) -> Response[bodies.Sessions]:
 
 
 @get("/sessions/{session:str}", tags=TAGS)
-async def describe_session(request: Call, session: SessionPath) -> Response[bodies.Session]:
+async def describe_session(request: Call, session: SessionPath) -> Response[answers.Session]:
     """Look at a session."""
     return _described(await ask_session(await request.find(session), Describe))
 
 
-@patch("/sessions/{session:str}", tags=TAGS, opt={"body": bodies.SessionChange})
-async def change_session(request: Call, session: SessionPath) -> Response[bodies.Session]:
+@patch("/sessions/{session:str}", tags=TAGS, opt={"body": wishes.SessionChange})
+async def change_session(request: Call, session: SessionPath) -> Response[answers.Session]:
     """Change a session's metadata, how long it may be idle, or how much of it can be undone."""
     opened = await request.find(session)
-    change = await request.read(bodies.SessionChange)
+    change = await request.read(wishes.SessionChange)
     if (bounds := change.history) is not None:
         await ask_session(opened, lambda reply: KeepHistory(bounds.count, bounds.most_bytes, reply))
     return _described(
@@ -95,12 +95,12 @@ async def close_session(request: Call, session: SessionPath) -> None:
     "/sessions/{session:str}/interrupt",
     status_code=200,
     tags=TAGS,
-    opt={"body": bodies.InterruptWish, "optional": True},
+    opt={"body": wishes.InterruptWish, "optional": True},
 )
-async def interrupt_session(request: Call, session: SessionPath) -> Response[bodies.Interrupted]:
+async def interrupt_session(request: Call, session: SessionPath) -> Response[answers.Interrupted]:
     """End what runs, or one execution."""
     opened = await request.find(session)
-    wish = await request.read(bodies.InterruptWish, may_be_empty=True)
+    wish = await request.read(wishes.InterruptWish, may_be_empty=True)
     ended: tuple[str | None, InterruptOutcome] = await ask_session(
         opened, lambda reply: InterruptHosted(wish.execution, wish.grace_s, reply)
     )
@@ -115,11 +115,11 @@ async def interrupt_session(request: Call, session: SessionPath) -> Response[bod
     )
 
 
-@post("/sessions/{session:str}/input", status_code=200, tags=TAGS, opt={"body": bodies.InputLine})
-async def answer_input(request: Call, session: SessionPath) -> Response[bodies.InputTaken]:
+@post("/sessions/{session:str}/input", status_code=200, tags=TAGS, opt={"body": wishes.InputLine})
+async def answer_input(request: Call, session: SessionPath) -> Response[answers.InputTaken]:
     """Answer an `input()` that waits."""
     opened = await request.find(session)
-    line = await request.read(bodies.InputLine)
+    line = await request.read(wishes.InputLine)
     await ask_session(opened, lambda reply: Respond(line.input, line.data, reply))
     return answered({"session": opened.session, "input": line.input})
 

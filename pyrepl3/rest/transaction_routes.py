@@ -11,7 +11,7 @@ from litestar import Response, post
 from pyrepl3.hosting.asking import ask_session
 from pyrepl3.hosting.hosting_messages import Transact
 from pyrepl3.messages import TransactionKind
-from pyrepl3.rest import bodies
+from pyrepl3.rest import answers
 from pyrepl3.rest.call import Call, answered
 from pyrepl3.rest.execution_routes import checked_key
 from pyrepl3.rest.parameters import RequestKey, SessionPath
@@ -22,7 +22,7 @@ TAGS = ["transactions"]
 @post("/sessions/{session:str}/begin", status_code=200, tags=TAGS)
 async def begin_transaction(
     request: Call, session: SessionPath, key: RequestKey = None
-) -> Response[bodies.Transacted]:
+) -> Response[answers.Transacted]:
     """Begin a transaction: what runs from here on is kept or undone as a whole.
 
     It is rolled back by a crash, and when no request comes for a minute (as the service is set up).
@@ -33,7 +33,7 @@ async def begin_transaction(
 @post("/sessions/{session:str}/commit", status_code=200, tags=TAGS)
 async def commit_transaction(
     request: Call, session: SessionPath, key: RequestKey = None
-) -> Response[bodies.Transacted]:
+) -> Response[answers.Transacted]:
     """Keep what ran since the transaction was begun."""
     return await _transact(request, session, "commit", key)
 
@@ -41,14 +41,14 @@ async def commit_transaction(
 @post("/sessions/{session:str}/rollback", status_code=200, tags=TAGS)
 async def roll_back_transaction(
     request: Call, session: SessionPath, key: RequestKey = None
-) -> Response[bodies.Transacted]:
+) -> Response[answers.Transacted]:
     """Undo what ran since the transaction was begun."""
     return await _transact(request, session, "rollback", key)
 
 
 async def _transact(
     request: Call, session: str, kind: TransactionKind, key: str | None
-) -> Response[bodies.Transacted]:
+) -> Response[answers.Transacted]:
     opened = await request.find(session)
     known = None if key is None else checked_key(key)
     await ask_session(opened, lambda reply: Transact(kind, known, reply))

@@ -180,14 +180,24 @@ async def test_executions_are_undone_and_redone_once_under_a_key(rest: Rest) -> 
 async def test_code_without_a_session_has_a_policy_and_a_guard_too(rest: Rest) -> None:
     dry = {"code": "x = 1; x", "transaction_policy": "rollback_always"}
     crash = {"code": "import os; os._exit(3)", "guard": True}
-    tried, survived, lost = [
+    tried, survived, again, lost = [
         (await rest.http.post("/v1/executions", json=each)).json()
-        for each in (dry, crash, {"code": crash["code"]})
+        for each in (dry, crash, {**crash, "guard": "auto"}, {"code": crash["code"]})
     ]
 
     assert (tried["value"], tried["state"]) == (1, "rolled_back")
-    assert (survived["code"], survived["state"]) == ("WORKER_DIED", "rolled_back")
+    for outcome in (survived, again):
+        assert (outcome["code"], outcome["state"]) == ("WORKER_DIED", "rolled_back")
     assert (lost["code"], lost["state"]) == ("WORKER_DIED", "lost")
+
+
+async def test_code_without_a_session_reports_its_names_where_it_is_asked_to(rest: Rest) -> None:
+    wish = {"code": "x = [1]", "report_namespace": True}
+    told = (await rest.http.post("/v1/executions", json=wish)).json()
+    silent = (await rest.http.post("/v1/executions", json={"code": "x = [1]"})).json()
+
+    assert [each["name"] for each in told["namespace"]["added"]] == ["x"]
+    assert "namespace" not in silent
 
 
 async def test_an_execution_has_a_policy_and_a_guard_or_those_of_its_session(rest: Rest) -> None:

@@ -16,7 +16,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import pyrepl3
 from pyrepl3.errors import BadMessage
-from pyrepl3.rest import bodies
+from pyrepl3.rest import answers, wishes
 from pyrepl3.rest.application import DESCRIBED_AT, OPEN_PATHS, litestar_of
 from pyrepl3.rest.call import Service
 from pyrepl3.rest.docs_page import render
@@ -53,14 +53,14 @@ def test_an_example_is_one(kind: type[Any]) -> None:
     ("body", "request_kind", "others"),
     [
         # A trace is a header's; a client of REST says that it sends again by its Idempotency-Key.
-        (bodies.SessionWish, wire.OpenSession, {"id", "traceparent"}),
+        (wishes.SessionWish, wire.OpenSession, {"id", "traceparent"}),
         (
-            bodies.ExecutionWish,
+            wishes.ExecutionWish,
             wire.Execute,
             {"id", "session", "execution", "traceparent", "again_since"},
         ),
-        (bodies.InterruptWish, wire.Interrupt, {"id", "session"}),
-        (bodies.InputLine, wire.InputResponse, {"id", "session", "again"}),
+        (wishes.InterruptWish, wire.Interrupt, {"id", "session"}),
+        (wishes.InputLine, wire.InputResponse, {"id", "session", "again"}),
     ],
 )
 def test_rest_may_say_what_the_websocket_may(
@@ -80,10 +80,10 @@ def test_rest_may_say_what_the_websocket_may(
 
 
 def test_fields_that_are_not_known_are_ignored_and_wrong_ones_are_told() -> None:
-    assert bodies.read({"code": "1", "new": 1}, bodies.ExecutionWish).code == "1"
+    assert wishes.read({"code": "1", "new": 1}, wishes.ExecutionWish).code == "1"
     for wrong in ({}, {"code": 1}, {"code": "1", "timeout_s": 0}, {"code": "1", "silent": "yes"}):
         with pytest.raises(BadMessage):
-            bodies.read(wrong, bodies.ExecutionWish)
+            wishes.read(wrong, wishes.ExecutionWish)
 
 
 # --- the document -------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def test_bounds_that_are_checked_are_told(described: dict[str, Any]) -> None:
     assert (parameters["wait_s"]["minimum"], parameters["wait_s"]["maximum"]) == (0, 86_400)
     assert set(run["responses"]) == {"200", "202", "default"}
     assert schemas["ExecutionWish"]["required"] == ["code"]
-    assert set(schemas) >= {kind.__name__ for kind in (*bodies.REQUESTS, *bodies.ANSWERS)}
+    assert set(schemas) >= {kind.__name__ for kind in (*wishes.WISHES, *answers.ANSWERS)}
 
 
 # --- the page -----------------------------------------------------------------------------------

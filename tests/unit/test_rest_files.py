@@ -15,7 +15,7 @@ import pytest
 
 from pyrepl3.errors import BadMessage, NotFound, StorageFull, StorageIo
 from pyrepl3.rest import files
-from pyrepl3.rest.bodies import Directory
+from pyrepl3.rest.answers import Directory
 
 
 @pytest.fixture
