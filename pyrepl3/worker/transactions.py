@@ -47,8 +47,11 @@ class Transactions:
     def enter(self, request: Message, count: int) -> bool:
         """Before an execution, which will be the ``count``-th. Raises Refusal."""
         self._has_taken = False
-        if self._snapshots.opened is None:
+        opened = self._snapshots.opened
+        if opened is None:
             self._guarding.close()  # in a copy that was made for the history, and has taken over
+        elif self._guarding.since and opened.has_ended:
+            self._release()  # somebody has killed it: the next one is due
         meant = request.get("transaction") or 0
         if meant and meant != self._open:
             raise Refusal(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import AsyncIterator
 
 import psutil
@@ -148,6 +150,25 @@ async def test_a_policy_has_a_snapshot_of_its_own_which_stays(session: pyrepl3.S
     assert ended.error is not None
     assert ended.error.lost_since in ((kept.id,), ())
     assert await value(session, "n") == (1 if ended.error.lost_since else 2)
+
+
+@pytest.mark.parametrize("by", ["from outside", "its own code"])
+async def test_a_snapshot_that_was_killed_is_taken_anew(session: pyrepl3.Session, by: str) -> None:
+    await session.run(DEAR)
+    await session.run("n += 1")
+    [before] = keepers(session)
+    if by == "from outside":
+        os.kill(before, signal.SIGKILL)
+    else:
+        await session.run(f"import os; os.kill({before}, 9)")
+    await session.run("n += 1")
+    [after] = keepers(session)
+    ended = await session.run(EXIT)
+
+    assert ended.error is not None
+    assert after != before
+    assert ended.state == "rolled_back"
+    assert await value(session, "n") in (1, 2)
 
 
 async def test_a_full_guard_leaves_nothing_at_risk(session: pyrepl3.Session) -> None:
