@@ -143,9 +143,7 @@ CallOff(id, reply, wish) ==
     LET target == {n \in DOMAIN jobs : IsExecution(n, id)}
         nothing == Tells(Replies(reply), StateNow)
     IN  IF id = Unnamed
-        THEN IF handed = <<>> THEN nothing
-             ELSE IF jobs[Running].kind # "execution" THEN nothing
-             ELSE <<Climb(Running, reply, wish)>>
+        THEN IF handed = <<>> THEN nothing ELSE <<Climb(Running, reply, wish)>>
         ELSE IF target = {} THEN Tells(Replies(reply), "unknown")
              ELSE LET n == CHOOSE n \in target : TRUE
                   IN  IF n \in Members(handed) THEN <<Climb(n, reply, wish)>>
@@ -1040,12 +1038,13 @@ ALadderIsAsPatientAsItsInterrupts ==
     /\ ladder.job # 0
     => (ladder.patient <=> Members(ladder.replies) \subseteq Patient)
 
-\* A question is short, and nobody interrupts it; only its deadline or a close ends it.
+\* Nobody names a question: an interrupt of whatever runs ends it, its deadline, or a close.
 AQuestionIsLeftAlone ==
     /\ TRUE \notin Timed
     /\ "close" \notin May
     /\ ladder.job # 0
-    => jobs[ladder.job].kind = "execution"
+    => \/ jobs[ladder.job].kind = "execution"
+       \/ \E reply \in Members(ladder.replies) : told[reply].id = Unnamed
 
 WhateverRunsIsKnown ==
     \A reply \in DOMAIN told : told[reply].id = Unnamed => told[reply].answer # "unknown"
@@ -1095,7 +1094,7 @@ NobodyIsToldThatAKeptStateIsLost ==
 AnInterruptOfWhateverRunsReachesIt ==
     [][\A reply \in DOMAIN told' \ DOMAIN told :
           /\ told'[reply].id = Unnamed
-          /\ handed # <<>> /\ jobs[Running].kind = "execution"
+          /\ handed # <<>>
           => due' # <<>> /\ Head(due').do = "climb" /\ Head(due').job = Running]_vars
 
 \* Who named an execution is told when it is over.

@@ -21,6 +21,7 @@ from pyrepl3.client.leased import LeasedSession, Renew, file_name
 from pyrepl3.client.requests import SessionRequests
 from pyrepl3.client.settings import SessionSettings
 from pyrepl3.config import HISTORY_BYTES, Guard, TransactionPolicy, check_timeout
+from pyrepl3.errors import InternalError
 from pyrepl3.events import DroppedEntry, InterruptOutcome
 from pyrepl3.messages import EventChannel, Execute, Interrupt, Lease, QueryKind
 from pyrepl3.snapshots.snapshot_messages import SnapshotInfo
@@ -425,4 +426,11 @@ class Session:
 
     async def _query(self, kind: QueryKind, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         self._way.check(fields["code"], None)
-        return await self._way.query(kind, fields)
+        answer = await self._way.query(kind, fields)
+        if answer["type"] == "failed":
+            raise InternalError(
+                what="the question has no answer",
+                why=f"{answer['name']}: {answer['value']}",
+                how="Ask again; report it where it comes again",
+            )
+        return answer

@@ -6,6 +6,7 @@ that does not exist. Waits for nothing but its mailbox; each session has a task.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections import Counter, OrderedDict
@@ -42,6 +43,8 @@ from pyrepl3.telemetry.notes import bound
 from pyrepl3.telemetry.observing import Observers
 from pyrepl3.telemetry.traceparent import called_from
 from pyrepl3.wire import client_requests as wire
+
+logger = logging.getLogger("pyrepl3.hosting")
 
 HOST_MAILBOX = 64
 """Connections that may ask at once without waiting for each other."""
@@ -195,12 +198,7 @@ class Host:
             async with trio.open_nursery() as keeping:
                 # By a task of ours: a disk that is slow must not hold up whoever tells an event.
                 keeping.start_soon(hosted.journal.keep_bounds)
-                async with trio.open_nursery() as work:
-                    await hosted.run(work)
-                    await stack.aclose()
-                    # What was under way is being told, now that the session is given back.
-                    work.cancel_scope.deadline = trio.current_time() + OUTCOMES_S
-                    await hosted.wait_told()
+                await self._serve_session(hosted, stack)
                 hosted.ended()
                 self._tell_if_drained()
                 await self._keep(hosted)
@@ -210,6 +208,20 @@ class Host:
             hosted.close_mailbox()
             hosted.cut_off()
         await hosted.journal.discard()
+
+    async def _serve_session(self, hosted: HostedSession, stack: AsyncExitStack) -> None:
+        """Until it is given back, and the border at which its failures stop."""
+        try:
+            async with trio.open_nursery() as work:
+                await hosted.run(work)
+                await stack.aclose()
+                # What was under way is being told, now that the session is given back.
+                work.cancel_scope.deadline = trio.current_time() + OUTCOMES_S
+                await hosted.wait_told()
+        except* Exception:
+            logger.exception("session %s failed; the others go on", hosted.id)
+            hosted.failed()
+        await stack.aclose()
 
     # --- branches and snapshots -------------------------------------------------------------------
 

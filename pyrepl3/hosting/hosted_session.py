@@ -329,6 +329,11 @@ class HostedSession:
         self.cause = await self.session.wait_ended()
         self._end("died")
 
+    def failed(self) -> None:
+        """What serves it did: it can go on no more."""
+        if self.standing == "open":
+            self.standing, self.cause = "died", "PyREPL3 itself failed: its log has more"
+
     def ended(self) -> None:
         """Its process and its executions have ended: the last event, and nothing after it."""
         self._executions.cut_off()  # the disk took too long, say

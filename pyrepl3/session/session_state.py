@@ -121,7 +121,7 @@ class SessionState:
         return [SendInput(answer)]
 
     def interrupt(self, request: Interrupt, *, now: float) -> list[Effect]:
-        """End what runs, or the execution that is named."""
+        """End what runs, a question too, or the execution that is named."""
         if self.trace is not None:
             self.trace.record(
                 SessionAction.INTERRUPT,
@@ -132,7 +132,7 @@ class SessionState:
         job = self._running() if request.execution is None else self._named(request.execution)
         if job is None and request.execution is not None:
             return [self._settle(request.reply, refusals.not_found(request.execution))]
-        if job is None or not isinstance(job.request, Execute):
+        if job is None:
             return [self._settle(request.reply, InterruptOutcome(self._state_now(), "nothing"))]
         return self._call_off(job, request.grace_s, request.reply, now)
 

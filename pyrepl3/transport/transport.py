@@ -311,7 +311,7 @@ class Transport:
         if self._uplink.on_ready is not None:
             return self._spawn_failed(cause)
         await self._uplink.notify(Died(cause.text))
-        rests = self._uplink.rests()
+        rests, begun = self._uplink.rests(), self._process.begun()
         while self._uplink.flights:
             flight = self._uplink.flights.popleft()
             if isinstance(flight, ExecutionFlight) and not flight.sent:
@@ -322,6 +322,8 @@ class Transport:
                 terminal = verdicts.death_of(flight.execution, cause, code, limit_s, last_output)
                 self._uplink.finish(flight, rests, terminal)
                 rests = []
+            elif flight.number <= begun:
+                flight.ask.query.reply.fail(verdicts.lost_with_question(cause))
             else:
                 _drop(flight)
         return None

@@ -17,7 +17,7 @@ import trio
 from actors import Address
 from pyrepl3.errors import SessionLost
 from pyrepl3.events import Display, Error, HistoryTrimmed, InputRequested, Result, Stream
-from pyrepl3.messages import AnswerInput, Ended, SessionMessage, SessionNotice, Survived
+from pyrepl3.messages import AnswerInput, Ended, QueryKind, SessionMessage, SessionNotice, Survived
 from pyrepl3.transport import verdicts
 from pyrepl3.transport.at_risk import AtRisk
 from pyrepl3.transport.flight import ExecutionFlight, Flight, QuestionFlight
@@ -25,27 +25,26 @@ from pyrepl3.transport.output import Background, Merger, Source
 from pyrepl3.wire.frames import FrameDecoder, FrameTooLarge
 from pyrepl3.wire.worker_messages import OutputShortcut, ProtocolViolation, decode_message
 
-_ANSWERS = frozenset(
-    {
-        "configured",
-        "failed",
-        "completed",
-        "inspected",
-        "completeness",
-        "begun",
-        "committed",
-        "rolled_back",
-        "keeping",
-        "history",
-        "undone",
-        "branched",
-        "redone",
-    }
-)
+_ANSWER_TO: Mapping[QueryKind, str] = {
+    "configure": "configured",
+    "complete": "completed",
+    "inspect": "inspected",
+    "is_complete": "completeness",
+    "begin": "begun",
+    "commit": "committed",
+    "rollback": "rolled_back",
+    "keep_history": "keeping",
+    "history": "history",
+    "undo": "undone",
+    "branch": "branched",
+    "redo": "redone",
+}
+"""What each question is answered with; any of them may be answered with `failed` instead."""
+_ANSWERS = frozenset({"failed", *_ANSWER_TO.values()})
 REFUSALS = frozenset({"TRANSACTION_ACTIVE", "NO_TRANSACTION", "SNAPSHOT_UNAVAILABLE"})
 """Codes of an execution of which the worker says that nothing ran."""
-_GO_ELSEWHERE = {"rolled_back": "rollback", "undone": "undo", "redone": "redo"}
-"""Answers behind which a snapshot takes over, and what they answer."""
+_GO_ELSEWHERE = frozenset({"rolled_back", "undone", "redone"})
+"""Answers behind which a snapshot takes over."""
 
 
 @attrs.define(eq=False)
@@ -285,13 +284,12 @@ class Uplink:
         if not isinstance(flight, QuestionFlight) or flight.number != message["id"]:
             raise ProtocolViolation("an answer to what was not asked")
         kind = message["type"]
-        if kind in _GO_ELSEWHERE:
-            if _GO_ELSEWHERE[kind] != flight.ask.query.kind:
-                raise ProtocolViolation("going back where it was not asked to")
-            if kind != "rolled_back" or not message.get("in_place", False):
-                flight.rolled_back = message  # told when it has
-                self._say_no_more()
-                return
+        if kind not in ("failed", _ANSWER_TO[flight.ask.query.kind]):
+            raise ProtocolViolation("an answer of another kind than the question")
+        if kind in _GO_ELSEWHERE and not (kind == "rolled_back" and message.get("in_place", False)):
+            flight.rolled_back = message  # told when it has
+            self._say_no_more()
+            return
         if kind in ("begun", "committed", "rolled_back"):
             self.transaction = flight.number if kind == "begun" else 0
             self.at_risk.settle()

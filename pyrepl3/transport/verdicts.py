@@ -158,6 +158,16 @@ def died_of_question() -> SessionLost:
     )
 
 
+def lost_with_question(cause: Cause) -> SessionLost:
+    """The refusal of a question in whose answering the process of a session ended."""
+    killed = "it did not end when interrupted: its process was killed"
+    return SessionLost(
+        what="the question has no answer, and the session is gone",
+        why=killed if cause.killed_for_ladder else cause.text,
+        how="Open a new session; its variables start empty",
+    )
+
+
 def never_sent() -> SessionLost:
     """The refusal of a request that came when its process had ended: nothing of it ran."""
     return SessionLost(

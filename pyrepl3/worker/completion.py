@@ -13,9 +13,11 @@ import pkgutil
 import re
 import sys
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from .interrupts import call_user
 from .values import cut, encodable
 
 MATCHES = 1000
@@ -56,6 +58,16 @@ def answer(request: Message, names: dict[str, Any]) -> Message:
         "cursor_start": start,
         "cursor_end": min(cursor, len(code)),
     }
+
+
+def nothing(request: Message) -> Message:
+    """As `answer`, where nobody wants to wait for one."""
+    if request["type"] == "is_complete":
+        return {"type": "completeness", "status": "incomplete", "indent": ""}
+    if request["type"] == "inspect":
+        return {"type": "inspected", "found": False, "text": ""}
+    cursor = min(request["cursor_pos"], len(request["code"]))
+    return {"type": "completed", "matches": [], "cursor_start": cursor, "cursor_end": cursor}
 
 
 def complete(before: str, names: dict[str, Any]) -> tuple[list[str], int]:
@@ -123,7 +135,7 @@ def describe(code: str, cursor: int, names: dict[str, Any]) -> tuple[bool, str]:
     if value is _MISSING:
         return False, ""
     lines = [_signature(path, value)]
-    documentation = inspect.getdoc(value)
+    documentation = _of_user(inspect.getdoc, value)
     if documentation:
         lines += ["", documentation]
     return True, "\n".join(lines)
@@ -176,7 +188,7 @@ def _static_attribute(owner: Any, name: str) -> Any:
 def _attributes(owner: Any) -> list[str]:
     if isinstance(owner, ModuleType):
         return list(vars(owner))
-    return [name for name in dir(owner) if type(name) is str]
+    return [name for name in _of_user(dir, owner) or () if type(name) is str]
 
 
 def _members_to_import(module_name: str, word: str) -> list[str]:
@@ -199,6 +211,14 @@ def _submodules(module: Any) -> list[str]:
     return [] if path is None else [each.name for each in pkgutil.iter_modules(path)]
 
 
+def _of_user(function: Callable[[Any], Any], value: Any) -> Any:
+    """What may run user code; None where that raises."""
+    try:
+        return call_user(function, value)
+    except Exception:
+        return None
+
+
 def _starting_with(word: str, candidates: list[str]) -> list[str]:
     """Sorted; names with underscores only for a word that has them."""
     matches = {name for name in candidates if type(name) is str and name.startswith(word)}
@@ -209,8 +229,6 @@ def _starting_with(word: str, candidates: list[str]) -> list[str]:
 
 def _signature(path: str, value: Any) -> str:
     if callable(value):
-        try:
-            return f"{path}{inspect.signature(value)}"
-        except (ValueError, TypeError):
-            return f"{path}(...)"
+        signature = _of_user(lambda called: str(inspect.signature(called)), value)
+        return f"{path}{signature or '(...)'}"
     return f"{path}: {type(value).__name__}"

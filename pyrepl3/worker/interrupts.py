@@ -121,6 +121,10 @@ class Interrupts:
         """Whether the service has interrupted the job of that number, which has not begun."""
         return bool(self._words[0] == number)
 
+    def pass_over(self, number: int) -> None:
+        """The job of that number, which is no execution, is over: its interrupt strikes nothing."""
+        self._last = number
+
     def end(self) -> None:
         """The execution is over; an interrupt that was put off until now was for it alone."""
         self.current = 0

@@ -79,6 +79,7 @@ class Prepared:
             attach=self.attach,
             effects=self.effects,
             copies=Copies(self.namespace, self.interrupts),
+            interrupts=self.interrupts,
         )
         self.ready: dict[str, Any] = {
             "type": "ready",

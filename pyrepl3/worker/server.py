@@ -14,6 +14,7 @@ from .copies import Copies
 from .descriptors import close_each
 from .effects import Effects
 from .history import History
+from .interrupts import Interrupts
 from .limits import apply_limits
 from .link import Link, LinkEnded
 from .loops import Loops
@@ -52,6 +53,7 @@ class Server:
         output: Output,
         snapshots: Snapshots,
         copies: Copies,
+        interrupts: Interrupts,
         detach: Callable[[], None],
         attach: Callable[[int, int, int | None], None],
         effects: Effects,
@@ -67,6 +69,7 @@ class Server:
         self._snapshots = snapshots
         self._effects = effects
         self._copies = copies
+        self._interrupts = interrupts
         self._transactions = Transactions(snapshots, copies)
         self._handlers = {
             "execute": self._execute,
@@ -126,6 +129,8 @@ class Server:
         handler = self._handlers.get(message.get("type", ""))
         if handler is not None:
             handler(message)
+            if type(number) is int and "id" in message:
+                self._interrupts.pass_over(number)
         elif "id" in message:
             self._fail(message, ValueError(f"unknown type {message.get('type')!r}"))
 
@@ -298,7 +303,12 @@ class Server:
         """Editors' questions. Loaded with the first of them: most sessions never ask."""
         try:
             completion = import_module(".completion", __package__)
-            answer = completion.answer(request, self._namespace.names)
+            try:
+                if self._interrupts.calls_off(request["id"]):
+                    raise KeyboardInterrupt
+                answer = completion.answer(request, self._namespace.names)
+            except KeyboardInterrupt:
+                answer = completion.nothing(request)
             answer["id"] = request["id"]
             self._link.send(answer)
         except BaseException as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -330,3 +330,33 @@ async def test_a_beginning_that_is_cancelled_while_it_copies_is_rolled_back_behi
     with pytest.raises(pyrepl3.NoTransaction):
         await session.rollback()
     assert await value(session, "x") == 2
+
+
+async def test_a_beginning_is_interrupted_as_it_copies(session: pyrepl3.Session) -> None:
+    await session.run(SLOW.replace("0.4", "60"))
+    async with trio.open_nursery() as nursery:
+        refused = Refused(session.begin)
+        nursery.start_soon(refused.run)
+        await trio.sleep(0.1)
+        outcome = await session.interrupt()
+
+    assert (outcome.state, outcome.by) == ("kept", "signal")
+    assert isinstance(refused.error, pyrepl3.SnapshotUnavailable)
+    assert "interrupted" in refused.error.why
+    with pytest.raises(pyrepl3.NoTransaction):
+        await session.rollback()
+    assert await value(session, "x") == 1
+
+
+class Refused:
+    """What a request of another task is refused with."""
+
+    def __init__(self, request: Callable[[], Awaitable[object]]) -> None:
+        self._request = request
+        self.error: pyrepl3.PyreplError | None = None
+
+    async def run(self) -> None:
+        try:
+            await self._request()
+        except pyrepl3.PyreplError as error:
+            self.error = error

@@ -15,7 +15,7 @@ import trio
 import trio.testing
 
 import pyrepl3
-from actors import Address, Reply, ask
+from actors import Address, NoReply, Reply, ask
 from pyrepl3.errors import (
     AlreadyAnswered,
     CodeTooLarge,
@@ -714,3 +714,35 @@ async def test_a_disk_that_does_not_answer_holds_up_no_interrupt(tmp_path: Path)
         with trio.fail_after(5):
             assert (await outcome(opened))["name"] == "KeyboardInterrupt"
         nursery.cancel_scope.cancel()
+
+
+async def test_what_fails_in_the_hosting_of_one_session_ends_no_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(session: pyrepl3.Session, message: Edit) -> None:
+        with message.reply:
+            raise KeyError("planted")
+
+    monkeypatch.setattr("pyrepl3.hosting.hosted_session.edit", fail)
+    other, opened = await desk.open(), await desk.open()
+    await submit(opened, "import time; time.sleep(30)")
+    await first(opened, "started")
+    question = wire.IsComplete(id=1, session=opened.session, code="1")
+    with pytest.raises(NoReply):
+        await ask(opened.address, lambda reply: Edit(question, reply))
+
+    assert (await outcome(opened))["state"] in ("lost", "unknown")
+    end = (await all_of(opened))[-1]
+    assert (end["type"], end["state"]) == ("session_died", "lost")
+    assert "PyREPL3 itself failed" in end["cause"]
+    assert any("planted" in (record.exc_text or "") for record in caplog.records)
+    await submit(other, "1")
+    assert (await outcome(other))["value"] == 1
+    await until_none_is_leased(desk, but=1)
+
+
+async def until_none_is_leased(desk: Desk, *, but: int) -> None:
+    async def reached() -> bool:
+        return desk.supervisor.statistics().pool.leased == but
+
+    await until(reached)

@@ -506,6 +506,34 @@ async def test_editors_are_told_what_could_stand_at_the_cursor_and_what_it_is(fa
         assert (await session.is_complete("x = )")).status == "invalid"
 
 
+UNHELPFUL = """if True:
+    import time
+    class Raises:
+        def __dir__(self): raise ValueError("no")
+        @property
+        def __signature__(self): raise SystemExit(3)
+        def __call__(self): pass
+    class Hangs:
+        def __dir__(self): time.sleep(60)
+    raises, hangs = Raises(), Hangs()
+"""
+
+
+@both_faces
+async def test_editors_get_an_empty_answer_where_the_users_code_raises_or_hangs(face: str) -> None:
+    async with faced(face) as service, service.session() as session:
+        (await session.run(UNHELPFUL)).raise_for_error()
+        assert (await session.complete("raises.")).matches == ()
+        with pytest.raises(pyrepl3.InternalError, match="SystemExit"):
+            await session.inspect("raises(")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.complete, "hangs.")
+            await trio.sleep(0.2)
+            outcome = await session.interrupt()
+        assert (outcome.state, outcome.by) == ("kept", "signal")
+        assert (await session.run("1")).value == 1
+
+
 # --- what a script can do -----------------------------------------------------------------------
 
 

@@ -216,7 +216,7 @@ async def test_only_what_a_frame_can_carry_reaches_the_transport() -> None:
 
 @pytest.mark.parametrize(("cursor_pos", "sent"), [(2**70, 2), (-(2**70), 0), (1, 1)])
 async def test_a_cursor_is_within_the_code(cursor_pos: int, sent: int) -> None:
-    answer = {"matches": [], "cursor_start": 0, "cursor_end": 0}
+    answer = {"type": "completed", "matches": [], "cursor_start": 0, "cursor_end": 0}
     async with open_session(MemoryActor(answers={"complete": answer})) as world:
         await world.session.complete("pr", cursor_pos)
         with pytest.raises(TypeError, match="cursor_pos"):
@@ -340,9 +340,14 @@ async def test_an_interrupt_tells_what_came_of_it() -> None:
 
 async def test_editors_are_answered() -> None:
     answers = {
-        "complete": {"matches": ["print"], "cursor_start": 0, "cursor_end": 2},
-        "inspect": {"found": True, "text": "doc"},
-        "is_complete": {"status": "incomplete", "indent": "    "},
+        "complete": {
+            "type": "completed",
+            "matches": ["print"],
+            "cursor_start": 0,
+            "cursor_end": 2,
+        },
+        "inspect": {"type": "inspected", "found": True, "text": "doc"},
+        "is_complete": {"type": "completeness", "status": "incomplete", "indent": "    "},
     }
     async with open_session(MemoryActor(answers=answers)) as world:
         assert (await world.session.complete("pr")).matches == ("print",)

@@ -310,14 +310,22 @@ def test_no_grace_of_an_interrupt_puts_off_what_follows_a_deadline(
     assert DumpStack() in world.wake()
 
 
-@pytest.mark.parametrize("question", [False, True])
-def test_interrupting_where_no_execution_runs_does_nothing(question: bool) -> None:
+def test_interrupting_where_nothing_runs_does_nothing() -> None:
     world = World()
-    if question:
-        world.state.query(query(), now=0.0)
     request = interrupt()
 
     assert world.interrupt(request) == [Settle(request.reply, InterruptOutcome("kept", "nothing"))]
+
+
+def test_a_question_that_runs_is_interrupted_as_an_execution_is() -> None:
+    world = World()
+    world.state.query(query(), now=0.0)
+    request = interrupt()
+
+    assert world.interrupt(request) == [Signal(1, Code.INTERRUPTED)]
+    assert DumpStack() in world.wake()
+    assert world.wake() == [KillWorker()]
+    assert outcomes(world.state.died()) == [(request.reply, InterruptOutcome("lost", "kill"))]
 
 
 def test_an_interrupt_by_name_of_what_waits_drops_it() -> None:

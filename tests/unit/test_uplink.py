@@ -514,8 +514,17 @@ async def test_a_rollback_is_answered_when_it_is_done() -> None:
 async def test_going_back_unasked_is_a_violation() -> None:
     world = World()
     world.ask(1, "complete")
-    with pytest.raises(ProtocolViolation, match="not asked"):
+    with pytest.raises(ProtocolViolation, match="another kind"):
         await world.take({"type": "undone", "id": 1, "execution": "e"})
+
+
+async def test_an_answer_of_another_kind_than_the_question_is_a_violation() -> None:
+    world = World()
+    answer = world.ask(1, "inspect")
+    with pytest.raises(ProtocolViolation, match="another kind"):
+        await world.take(completed(1))
+    with pytest.raises(trio.WouldBlock):
+        answer.take_nowait()
 
 
 async def test_a_death_with_nothing_to_do_in_a_transaction_is_told_to_the_session() -> None:
@@ -789,5 +798,5 @@ async def test_a_transaction_may_be_rolled_back_in_place() -> None:
 async def test_rolling_back_in_place_unasked_is_a_violation() -> None:
     world = World()
     world.ask(1, "complete")
-    with pytest.raises(ProtocolViolation, match="not asked"):
+    with pytest.raises(ProtocolViolation, match="another kind"):
         await world.take({"type": "rolled_back", "id": 1, "in_place": True})
