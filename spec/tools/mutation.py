@@ -21,6 +21,7 @@ from spec.tools.models import Model, Models, ModelsInvalid, read_models
 from spec.tools.mutants import Mutant, mutants
 from spec.tools.mutation_table import write_tables
 from spec.tools.running import run_model
+from spec.tools.verdict_log import VerdictLog
 from spec.tools.verdicts import Killed, Report, Undecided, Verdict, stale_reasons
 
 AT_ONCE = 2
@@ -38,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="name the mutants, try none")
     parser.add_argument("--table", action="store_true", help="write the table in spec/README.md")
     parser.add_argument("--timeout-s", type=float, default=TIME_LIMIT_S, metavar="SECONDS")
+    parser.add_argument(
+        "--log", type=Path, metavar="FILE", help="keep verdicts there, and go on from those"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,7 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
             continue
         if not chosen:
             continue
-        verdicts = try_mutants(models, spec, chosen, time_limit_s=arguments.timeout_s)
+        limit_s, log = arguments.timeout_s, arguments.log
+        verdicts = try_mutants(models, spec, chosen, time_limit_s=limit_s, log_path=log)
         reports.append(Report(spec, chosen, verdicts, reasons, stale_reasons(spec, every, reasons)))
         print(reports[-1].as_text())
     if not chosen_at_all:
@@ -80,16 +85,32 @@ def read_reasons(directory: Path) -> Mapping[str, str]:
 
 
 def try_mutants(
-    models: Models, spec: str, chosen: Sequence[Mutant], *, time_limit_s: float = TIME_LIMIT_S
+    models: Models,
+    spec: str,
+    chosen: Sequence[Mutant],
+    *,
+    time_limit_s: float = TIME_LIMIT_S,
+    log_path: Path | None = None,
 ) -> Mapping[str, Verdict]:
-    """What became of each, by name; progress goes to standard error."""
+    """What became of each, by name; progress goes to standard error. What has a verdict in the
+    log is not tried again."""
     tlc = find_tlc()
     used = [models.models[name] for name in models.mutants[spec]]
     if wrong := [model.name for model in used if model.exit_status != 0]:
         raise ModelsInvalid(f"these fail without any mutant: {', '.join(wrong)}")
     verdicts: dict[str, Verdict] = {}
-    for mutant, verdict, seconds in _tried(tlc, models, used, chosen, time_limit_s):
+    log = None if log_path is None else VerdictLog.open(log_path, models, used)
+    new = []
+    for mutant in chosen:
+        known = None if log is None else log.find(mutant)
+        if known is None:
+            new.append(mutant)
+        else:
+            verdicts[mutant.name] = known[0]
+    for mutant, verdict, seconds in _tried(tlc, models, used, new, time_limit_s):
         verdicts[mutant.name] = verdict
+        if log is not None:
+            log.note(mutant, verdict)
         done = f"[{len(verdicts)}/{len(chosen)}]"
         print(f"{done} {mutant.name}: {verdict} {seconds:.1f} s", file=sys.stderr, flush=True)
     return verdicts

@@ -264,16 +264,21 @@ AtMostTwo == n <= 2
 """
 
 
-def test_of_two_mutants_of_a_tiny_spec_tlc_kills_one_and_one_lives(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
     (tmp_path / "Tiny.tla").write_text(TINY)
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "TinySmall.cfg").write_text("SPECIFICATION Spec\nINVARIANT AtMostTwo\n")
     entry = {"spec": "Tiny", "size": "small", "exit_status": 0}
     content = {"models": {"TinySmall": entry}, "mutants": {"Tiny": ["TinySmall"]}}
     (tmp_path / "models.json").write_text(json.dumps(content))
-    command = ["--directory", str(tmp_path), "mutate", "--only"]
+    return tmp_path
+
+
+def test_of_two_mutants_of_a_tiny_spec_tlc_kills_one_and_one_lives(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--directory", str(tiny), "mutate", "--only"]
 
     assert main([*command, "guard"]) == 1
 
@@ -283,9 +288,32 @@ def test_of_two_mutants_of_a_tiny_spec_tlc_kills_one_and_one_lives(
     assert printed.out.endswith("2 mutants: 1 killed, 1 live, 0 undecided; 1 complaints\n")
 
     reason = {"Tiny/Up/guard: n <= 2": "n < 2 is one conjunct above."}
-    (tmp_path / "equivalent_mutants.json").write_text(json.dumps(reason))
+    (tiny / "equivalent_mutants.json").write_text(json.dumps(reason))
 
     assert main([*command, "guard: n <="]) == 0
+
+
+def test_a_run_goes_on_from_the_verdicts_of_the_one_before(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tiny / "verdicts"
+    command = ["--directory", str(tiny), "mutate", "--log", str(log), "--only"]
+    main([*command, "guard: n < 2"])
+    with log.open("a") as file:
+        file.write('{"mutant": "cut o')
+    first = capsys.readouterr()
+
+    main([*command, "guard"])
+    second = capsys.readouterr()
+    assert "[1/1] Tiny/Up/guard: n < 2" in first.err
+    assert "n < 2" not in second.err
+    assert "[2/2] Tiny/Up/guard: n <= 2: None" in second.err
+    assert second.out.endswith("2 mutants: 1 killed, 1 live, 0 undecided; 1 complaints\n")
+
+    config = tiny / "models" / "TinySmall.cfg"
+    config.write_text(config.read_text() + "\n")
+    main([*command, "guard"])
+    assert "[2/2]" in capsys.readouterr().err, "the models are others now"
 
 
 def test_what_chooses_no_mutant_at_all_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
