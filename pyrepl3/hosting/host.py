@@ -1,7 +1,7 @@
 """The host: opens sessions for clients, finds them again, and forgets those that have ended.
 
-Owns the directory: which session is whose. A principal's session looks to all others like one
-that does not exist. Waits for nothing but its mailbox; each session has a task.
+Owns the life of each, from its request until nobody can read it any more. Waits for nothing but its
+mailbox; each session has a task. Must not know what runs in one.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from itertools import zip_longest
 
@@ -25,6 +25,7 @@ from pyrepl3.config import Config, Limits
 from pyrepl3.errors import PyreplError, SnapshotNotFound
 from pyrepl3.hosting import refusals
 from pyrepl3.hosting.hosted_session import HostedSession
+from pyrepl3.hosting.hosted_snapshots import HostedSnapshots
 from pyrepl3.hosting.hosting_messages import (
     DrainHost,
     DropSnapshot,
@@ -36,7 +37,7 @@ from pyrepl3.hosting.hosting_messages import (
     Opened,
     OpenHosted,
 )
-from pyrepl3.hosting.snapshot_names import is_of, shown, stored
+from pyrepl3.hosting.register import Register
 from pyrepl3.journal.journals import Journals, open_journals
 from pyrepl3.telemetry.figures import HostStatistics
 from pyrepl3.telemetry.notes import bound
@@ -67,17 +68,16 @@ class Host:
     """The supervisor's, for snapshots."""
     observers: Observers = attrs.field(factory=Observers)
     _journals: Journals | None = attrs.field(default=None, init=False)
-    _sessions: OrderedDict[str, HostedSession] = attrs.field(factory=OrderedDict, init=False)
-    _principals: dict[str, str] = attrs.field(factory=dict, init=False)
-    _opening: Counter[str] = attrs.field(factory=Counter, init=False)
-    """Of each principal how many sessions it is getting."""
-    _names: dict[tuple[str, str], trio.Event] = attrs.field(factory=dict, init=False)
-    """Principals and the names of sessions that they are getting; set when that is settled."""
+    _register: Register = attrs.field(factory=Register, init=False)
+    _snapshots: HostedSnapshots = attrs.field(init=False)
     _kept: OrderedDict[str, trio.CancelScope] = attrs.field(factory=OrderedDict, init=False)
     """Sessions that have ended and can still be read, the longest ended first."""
     _address: Address[HostMessage] = attrs.field(init=False)
     _is_drained: bool = attrs.field(default=False, init=False)
     _drainers: list[Reply[None]] = attrs.field(factory=list, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._snapshots = HostedSnapshots(self.desk)
 
     async def run(
         self, *, task_status: trio.TaskStatus[Address[HostMessage]] = trio.TASK_STATUS_IGNORED
@@ -100,14 +100,14 @@ class Host:
 
     def statistics(self) -> HostStatistics:
         """The figures as they are now."""
-        infos = [hosted.info() for hosted in self._sessions.values()]
+        infos = [hosted.info() for hosted in self._register]
         journals = self._journals
         return HostStatistics(
             sessions_open=sum(info.standing == "open" for info in infos),
             sessions_ended=sum(info.standing != "open" for info in infos),
             executions_running=sum(info.running is not None for info in infos),
             executions_queued=sum(info.queued for info in infos),
-            history_bytes=sum(hosted.history_bytes for hosted in self._sessions.values()),
+            history_bytes=sum(hosted.history_bytes for hosted in self._register),
             attachments=sum(info.attached for info in infos),
             journal_memory_bytes=0 if journals is None else journals.memory_bytes,
             journal_disk_bytes=0 if journals is None else journals.disk_bytes,
@@ -125,49 +125,33 @@ class Host:
             elif isinstance(message, DrainHost):
                 self._drain(message)
             elif isinstance(message, ListSnapshots):
-                nursery.start_soon(self._list_snapshots, message)
+                nursery.start_soon(self._snapshots.list, message)
             elif isinstance(message, DropSnapshot):
-                nursery.start_soon(self._drop_snapshot, message)
+                nursery.start_soon(self._snapshots.drop, message)
             elif isinstance(message, HostBranches):
                 self._take_in(message, journals, nursery)
             else:
                 self._list(message)
 
     def _find(self, message: Find) -> None:
-        hosted = self._named(message.principal, message.session)
+        hosted = self._register.find(message.principal, message.session)
         if hosted is None:
             message.reply.fail(refusals.session_not_found(message.session))
         else:
             message.reply.answer(_opened(hosted))
 
-    def _named(self, principal: str, session: str) -> HostedSession | None:
-        """By id, or by the name that its principal gave it: the latest, if several had it."""
-        hosted = self._sessions.get(session)
-        if hosted is not None and self._principals[hosted.id] == principal:
-            return hosted
-        for hosted in reversed(self._sessions.values()):
-            if hosted.request.name == session and self._principals[hosted.id] == principal:
-                return hosted
-        return None
-
     def _list(self, message: ListHosted) -> None:
-        message.reply.answer(
-            [
-                hosted.info()
-                for hosted in self._sessions.values()
-                if self._principals[hosted.id] == message.principal
-            ]
-        )
+        message.reply.answer([hosted.info() for hosted in self._register.of(message.principal)])
 
     def _drain(self, message: DrainHost) -> None:
         self._is_drained = True
         self._drainers.append(message.reply)
-        for hosted in self._sessions.values():
+        for hosted in self._register:
             hosted.drain()
         self._tell_if_drained()
 
     def _tell_if_drained(self) -> None:
-        if self._is_drained and all(hosted.is_over for hosted in self._sessions.values()):
+        if self._is_drained and all(hosted.is_over for hosted in self._register):
             while self._drainers:
                 self._drainers.pop().answer(None)
 
@@ -189,24 +173,22 @@ class Host:
 
     async def _live(self, hosted: HostedSession, stack: AsyncExitStack) -> None:
         """From when its client knows of it. ``stack`` gives the session back."""
-        self._sessions[hosted.id] = hosted
-        self._principals[hosted.id] = hosted.principal
-        hosted.opened()
-        if self._is_drained:
-            hosted.drain()
-        try:
-            async with trio.open_nursery() as keeping:
-                # By a task of ours: a disk that is slow must not hold up whoever tells an event.
-                keeping.start_soon(hosted.journal.keep_bounds)
-                await self._serve_session(hosted, stack)
-                hosted.ended()
-                self._tell_if_drained()
-                await self._keep(hosted)
-                keeping.cancel_scope.cancel()
-        finally:
-            del self._sessions[hosted.id], self._principals[hosted.id]
-            hosted.close_mailbox()
-            hosted.cut_off()
+        with self._register.entered(hosted):
+            hosted.opened()
+            if self._is_drained:
+                hosted.drain()
+            try:
+                async with trio.open_nursery() as keeping:
+                    # By a task of ours: a disk that is slow must not hold up who tells an event.
+                    keeping.start_soon(hosted.journal.keep_bounds)
+                    await self._serve_session(hosted, stack)
+                    hosted.ended()
+                    self._tell_if_drained()
+                    await self._keep(hosted)
+                    keeping.cancel_scope.cancel()
+            finally:
+                hosted.close_mailbox()
+                hosted.cut_off()
         await hosted.journal.discard()
 
     async def _serve_session(self, hosted: HostedSession, stack: AsyncExitStack) -> None:
@@ -223,11 +205,11 @@ class Host:
             hosted.failed()
         await stack.aclose()
 
-    # --- branches and snapshots -------------------------------------------------------------------
+    # --- branches -----------------------------------------------------------------------------
 
     def _take_in(self, message: HostBranches, journals: Journals, nursery: trio.Nursery) -> None:
-        """Each gets a journal, a place in the directory, and a task that closes it at the end."""
-        parent = self._sessions.get(message.parent)
+        """Each gets a journal, a place in the register, and a task that closes it at the end."""
+        parent = self._register.by_id(message.parent)
         refusal = self._why_not(parent, message)
         if parent is None or refusal is not None:
             message.reply.fail(refusal or refusals.session_over("gone"))
@@ -251,10 +233,8 @@ class Host:
         if parent is None or self._is_drained:
             return refusals.service_ending() if self._is_drained else None
         for name in message.names:
-            hosted = self._named(parent.principal, name)
-            is_taken = hosted is not None and hosted.standing == "open"
-            is_being_given = (parent.principal, name) in self._names
-            if is_taken or is_being_given or message.names.count(name) > 1:
+            is_taken = self._register.is_taken(parent.principal, name)
+            if is_taken or message.names.count(name) > 1:
                 return refusals.name_taken(name)
         return None
 
@@ -279,39 +259,6 @@ class Host:
             raise
         return opened
 
-    async def _list_snapshots(self, message: ListSnapshots) -> None:
-        with message.reply as reply:
-            try:
-                found = [kept.info for kept in await self.desk.list()]
-            except PyreplError as error:
-                reply.fail(error)
-                return
-            principal = message.principal
-            reply.answer([shown(principal, info) for info in found if is_of(principal, info)])
-
-    async def _drop_snapshot(self, message: DropSnapshot) -> None:
-        with message.reply as reply:
-            try:
-                kept = await self._find_snapshot(message.principal, message.name)
-            except PyreplError as error:
-                reply.fail(error)
-                return
-            await self.desk.drop(kept.template)
-            reply.answer(None)
-
-    async def _check_snapshots(self, principal: str, at_most: int | None) -> None:
-        """Raises RateLimited where it keeps as many as it may have sessions."""
-        mine = [kept for kept in await self.desk.list() if is_of(principal, kept.info)]
-        if at_most is not None and len(mine) >= at_most:
-            raise refusals.too_many_snapshots(at_most)
-
-    async def _find_snapshot(self, principal: str, name: str) -> Kept:
-        """Raises SnapshotNotFound, which tells of no other principal's."""
-        for kept in await self.desk.list():
-            if kept.info.name == stored(principal, name):
-                return kept
-        raise refusals.snapshot_not_found(name)
-
     # --- a new session ----------------------------------------------------------------------------
 
     async def _open(
@@ -323,13 +270,13 @@ class Host:
         request = message.request
         kept: Kept | None = None
         if request.from_snapshot is not None:
-            kept = await self._find_snapshot(message.principal, request.from_snapshot)
+            kept = await self._snapshots.find(message.principal, request.from_snapshot)
             request = attrs.evolve(request, template=kept.info.template)
         limits = self._limits(request, None if kept is None else kept.limits)
-        await self._wait_settled(message.principal, request.name)
+        await self._register.wait_settled(message.principal, request.name)
         with (
-            self._counted(message.principal, message.at_most, 1),
-            self._reserved(message.principal, request.name),
+            self._register.counted(message.principal, message.at_most, 1),
+            self._register.reserved(message.principal, request.name),
             called_from(request.traceparent),
         ):
             leased = self.lease_session(
@@ -377,57 +324,9 @@ class Host:
             directory=directory,
             observers=self.observers,
             adopt=partial(self._adopt, id_),
-            counted=partial(self._counted, principal),
-            check_snapshots=partial(self._check_snapshots, principal),
+            counted=partial(self._register.counted, principal),
+            check_snapshots=partial(self._snapshots.check_room, principal),
         )
-
-    @contextmanager
-    def _counted(self, principal: str, at_most: int | None, count: int) -> Iterator[None]:
-        """So many more for this principal, also before they are there. Raises RateLimited."""
-        if at_most is not None and self._open_of(principal) + count > at_most:
-            raise refusals.too_many_sessions(at_most)
-        self._opening[principal] += count
-        try:
-            yield
-        finally:
-            self._opening[principal] -= count
-            if not self._opening[principal]:
-                del self._opening[principal]
-
-    def _open_of(self, principal: str) -> int:
-        return self._opening[principal] + sum(
-            hosted.standing == "open" and self._principals[hosted.id] == principal
-            for hosted in self._sessions.values()
-        )
-
-    async def _wait_settled(self, principal: str, name: str | None) -> None:
-        """Until nobody is getting a session of that name.
-
-        Whether it comes to be is not known before: who asked for it may have gone, and asks again
-        on another connection. Refused, it would look for a session that there never was.
-        """
-        while name is not None and (principal, name) in self._names:
-            await self._names[principal, name].wait()
-
-    @contextmanager
-    def _reserved(self, principal: str, name: str | None) -> Iterator[None]:
-        """Nobody else gets a session of that name meanwhile. Raises IdConflict.
-
-        From `_wait_settled` to here, and from here to the session's place in the directory, nobody
-        else runs.
-        """
-        if name is None:
-            yield
-            return
-        hosted = self._named(principal, name)
-        if hosted is not None and hosted.standing == "open":
-            raise refusals.name_taken(name)
-        settled = self._names[principal, name] = trio.Event()
-        try:
-            yield
-        finally:
-            del self._names[principal, name]
-            settled.set()
 
     async def _keep(self, hosted: HostedSession) -> None:
         """Until it was kept for long enough, or there are too many."""
@@ -444,7 +343,7 @@ class Host:
         """Where its process starts: of a template without one, where the service was started; of a
         snapshot, where the session started that it is of, if that can still be read."""
         if kept is not None and request.cwd is None:
-            for hosted in self._sessions.values():
+            for hosted in self._register:
                 if hosted.session.id == kept.info.session:
                     return hosted.directory
         return os.path.abspath(request.cwd or self.config.template(request.template).cwd or ".")
