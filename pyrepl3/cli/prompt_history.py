@@ -17,13 +17,19 @@ from pyrepl3.cli.texts import (
     HISTORY_IS_EMPTY,
     HISTORY_KEPT,
     HISTORY_TOTAL,
+    HISTORY_USAGE,
     NO_HISTORY,
+    NOT_IN_HISTORY,
+    NOTHING_TO_REDO,
+    NOTHING_TO_UNDO,
     REDONE,
     UNDONE,
 )
 from pyrepl3.client.history import History, HistoryEntry
+from pyrepl3.errors import ExecutionNotFound
 
 _ASKED = re.compile(r"\s*%(history|undo|redo)(?:\s+(\S+))?\s*")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 LINE_CHARACTERS = 60
 """Of a cell, in a list."""
 REMEMBERED = 1000
@@ -56,17 +62,24 @@ class PromptHistory:
         return None if asked is None else (asked[1], asked[2])
 
     async def answer(self, session: AnySession, kind: str, argument: str | None) -> str:
-        """Do it; what is to be said. Raises ExecutionNotFound, TransactionActive, SessionLost."""
+        """Do it; what is to be said. Raises TransactionActive, ConfigInvalid, SessionLost."""
         if kind == "history":
-            if argument is not None and argument.isascii() and argument.isdigit():
-                return await self._keep(session, int(argument))
-            return self.listed(await session.history())
+            if argument is None:
+                return self.listed(await session.history())
+            if not _NUMBER.fullmatch(argument):
+                return HISTORY_USAGE
+            return await self._keep(session, int(argument))
         if not (await session.history()).count:
             return NO_HISTORY
-        if kind == "undo":
-            undone = await session.undo(to=self._execution(argument))
-            return UNDONE.format(execution=self._named(undone))
-        return REDONE.format(execution=self._named(await session.redo()))
+        try:
+            if kind == "undo":
+                undone = await session.undo(to=self._execution(argument))
+                return UNDONE.format(execution=self._named(undone))
+            return REDONE.format(execution=self._named(await session.redo()))
+        except ExecutionNotFound:
+            if kind == "redo":
+                return NOTHING_TO_REDO
+            return NOTHING_TO_UNDO if argument is None else NOT_IN_HISTORY.format(cell=argument)
 
     async def _keep(self, session: AnySession, count: int) -> str:
         await session.keep_history(count)

@@ -6,8 +6,8 @@ Owns the loop and what each ending means at a prompt. Must not know how a line i
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from signal import SIGHUP
 
 import attrs
@@ -17,37 +17,27 @@ from actors import open_body_nursery
 from pyrepl3.cli import descriptors, standard_output
 from pyrepl3.cli.colours import coloured_traceback
 from pyrepl3.cli.conversation import Conversation
-from pyrepl3.cli.effects import names_told, not_undone
+from pyrepl3.cli.effects import names_told
 from pyrepl3.cli.endings import describe_death, describe_undoing, is_death, status_of
 from pyrepl3.cli.line_editor import CLEARED, GONE, LEAVE, LineEditor
 from pyrepl3.cli.pictures import Pictures
 from pyrepl3.cli.places import Followed, Place
-from pyrepl3.cli.prompt_history import PromptHistory
+from pyrepl3.cli.prompt_requests import BACK, FORK, PromptRequests
 from pyrepl3.cli.prompt_signals import PromptSignals
 from pyrepl3.cli.signals import AnySession, caught_signals
 from pyrepl3.cli.surroundings import finish_code
 from pyrepl3.cli.texts import (
-    BACK,
-    BEGUN,
+    BACK_AGAIN,
     BRANCH_LOST,
     BRANCH_NOTE,
     BRANCHED,
-    COMMITTED,
     EMPTY_INTERRUPT,
     NO_BRANCH,
-    NOT_REPORTING,
-    REPORTING,
-    ROLLED_BACK,
     SESSION_LOST,
 )
-from pyrepl3.effects import Uncovered
 from pyrepl3.errors import PyreplError, SessionLost
 from pyrepl3.events import Error, Result
 
-_INSPECTED = re.compile(r"\s*(?:\?{1,2}\s*([\w.]+)|([\w.]+)\s*\?{1,2})\s*")
-_TRANSACTION = re.compile(r"\s*%(begin|commit|rollback)\s*")
-_FORK, _BACK = re.compile(r"\s*%fork\s*"), re.compile(r"\s*%back\s*")
-_REPORT = re.compile(r"\s*%report\s*")
 _BARE_EXIT = re.compile(r"\s*(exit|quit)\s*")
 _WHOLE_NUMBER = re.compile(r"-?\d*|None|True|False")
 """Of a SystemExit what python does not print."""
@@ -83,12 +73,7 @@ class _PromptLoop:
     _pieces: int = attrs.field(default=0, init=False)
     _branches: int = attrs.field(default=0, init=False)
     """How many branches deep the prompt is."""
-    _history: PromptHistory = attrs.field(factory=PromptHistory, init=False)
-    _reports: bool = attrs.field(default=False, init=False)
-    """Whether it is shown what code does to the names."""
-    _is_in_transaction: bool = attrs.field(default=False, init=False)
-    _uncovered: dict[Uncovered, None] = attrs.field(factory=dict, init=False)
-    """What a roll back would not undo now, each once."""
+    _requests: PromptRequests = attrs.field(factory=PromptRequests, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.editor = LineEditor(lambda: self.place.note() + BRANCH_NOTE * self._branches)
@@ -134,13 +119,13 @@ class _PromptLoop:
                 continue
             if not isinstance(line, str) or not line.strip():
                 continue
-            if _BACK.fullmatch(line):
+            if BACK.fullmatch(line):
                 if self._branches:
                     return None
                 await standard_output.write("stdout", NO_BRANCH)
                 continue
             try:
-                if _FORK.fullmatch(line):
+                if FORK.fullmatch(line):
                     status = await self._use_branch(session)
                     if status is not None:
                         return status
@@ -179,26 +164,15 @@ class _PromptLoop:
             self._branches -= 1
         if status is None:
             await branch.close()
-            await standard_output.write("stdout", BACK)
+            await standard_output.write("stdout", BACK_AGAIN)
         return status
 
     async def _evaluate(self, session: AnySession, line: str) -> Result | Error | None:
-        inspected = _INSPECTED.fullmatch(line)
-        if inspected is not None:
-            await self._inspect(session, inspected[1] or inspected[2])
+        with self._interruptible(session) as scope:
+            told = await self._requests.answer(session, line)
+        if scope.cancelled_caught:
             return None
-        if _REPORT.fullmatch(line):
-            self._reports = not self._reports
-            told = REPORTING if self._reports else NOT_REPORTING
-            await standard_output.write("stdout", told)
-            return None
-        asked = _TRANSACTION.fullmatch(line)
-        if asked is not None:
-            await self._transact(session, asked[1])
-            return None
-        of_history = self._history.asks(line)
-        if of_history is not None:
-            told = await self._history.answer(session, *of_history)
+        if told is not None:
             await standard_output.write("stdout", told)
             return None
         bare_exit = _BARE_EXIT.fullmatch(line)
@@ -208,11 +182,22 @@ class _PromptLoop:
             session,
             code,
             filename=f"<cell {self._pieces}>",
-            begun=lambda execution: self._history.ran(execution, self._pieces, line),
+            begun=lambda execution: self._requests.history.ran(execution, self._pieces, line),
         )
         if ending is not None:
-            self._see_effects(ending)
+            self._requests.see(ending)
         return ending
+
+    @contextmanager
+    def _interruptible(self, session: AnySession) -> Generator[trio.CancelScope]:
+        """For the length of a request, Ctrl-C is for that. A service's session may be others' too:
+        what runs there is not ours to interrupt, so it is waited for no more."""
+        if self.place.is_remote:
+            with self.signals.gives_up() as scope:
+                yield scope
+        else:
+            with self.signals.heard_by(session, None), trio.CancelScope() as scope:
+                yield scope
 
     async def _execute(
         self,
@@ -225,7 +210,7 @@ class _PromptLoop:
     ) -> Result | Error | None:
         """Its last event; None where it was given up before it was taken."""
         async with AsyncExitStack() as stack:
-            reports = self._reports and not silent
+            reports = self._requests.reports and not silent
             stream = _stream(session, code, filename=filename, silent=silent, reports=reports)
             if self.place.is_remote:
                 with self.signals.gives_up() as scope:
@@ -239,39 +224,6 @@ class _PromptLoop:
                 ending = await self.conversation.follow(events)
         await self.conversation.begin_line()
         return ending
-
-    async def _transact(self, session: AnySession, kind: str) -> None:
-        if kind == "begin":
-            await session.begin()
-            told = BEGUN
-        elif kind == "commit":
-            await session.commit()
-            told = COMMITTED
-        else:
-            await session.rollback()
-            told = ROLLED_BACK
-            told += self._take_uncovered()
-        self._is_in_transaction = kind == "begin"
-        self._uncovered.clear()
-        await standard_output.write("stdout", told)
-
-    def _see_effects(self, ending: Result | Error) -> None:
-        """What is to be told at the next roll back: its own, or that of the transaction."""
-        if not self._is_in_transaction:
-            self._uncovered.clear()
-        self._uncovered.update(dict.fromkeys(ending.uncovered or ()))
-
-    def _take_uncovered(self) -> str:
-        """It is rolled back: what of that is not undone."""
-        told = not_undone(list(self._uncovered))
-        self._uncovered.clear()
-        self._is_in_transaction = False
-        return told
-
-    async def _inspect(self, session: AnySession, name: str) -> None:
-        inspection = await session.inspect(name)
-        text = inspection.text if inspection.found else f"The session has no name {name!r}."
-        await standard_output.write("stdout", text + "\n")
 
     async def _show_value(self, ending: Result) -> None:
         if ending.has_value:
@@ -287,7 +239,7 @@ class _PromptLoop:
     def _show_effects(self, ending: Result | Error) -> None:
         told = names_told(ending.namespace) + describe_undoing(ending)
         if ending.state == "rolled_back":
-            told += self._take_uncovered()
+            told += self._requests.take_uncovered()
         descriptors.say(told)
 
     async def _leave(self, session: AnySession, ending: Error | None) -> int:

@@ -30,7 +30,7 @@ class PromptSignals(Signals):
     is_connected: Callable[[], bool] = lambda: True
     """Whether an interrupt can be heard now."""
 
-    async def interrupt(self, session: AnySession, execution: str, count: int) -> None:
+    async def interrupt(self, session: AnySession, execution: str | None, count: int) -> None:
         """First ask; then set a limit, and say so; then end it at once."""
         if not self.is_connected():
             if count > 1:
@@ -45,7 +45,7 @@ class PromptSignals(Signals):
         else:
             await session.interrupt(execution, grace_s=THIRD_GRACE_S)
 
-    async def _ask(self, session: AnySession, execution: str) -> None:
+    async def _ask(self, session: AnySession, execution: str | None) -> None:
         """As python: what the code does about it may take as long as it likes."""
         async with open_body_nursery() as nursery:
             nursery.start_soon(self._hint)

@@ -17,6 +17,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer
 from prompt_toolkit.completion import Completion as Suggestion
 from prompt_toolkit.document import Document
 
+from pyrepl3.cli.prompt_requests import REQUESTS
 from pyrepl3.cli.signals import AnySession
 from pyrepl3.client.editing import Completeness, Completion
 from pyrepl3.errors import PyreplError
@@ -89,10 +90,6 @@ def _own_guess(code: str) -> Completeness:
     except (SyntaxError, ValueError, OverflowError):
         complete = True
     return Completeness("complete" if complete else "incomplete", "")
-
-
-REQUESTS = ("%begin", "%commit", "%rollback", "%history", "%undo", "%redo", "%fork", "%back")
-"""What the prompt takes for itself."""
 
 
 class SessionCompleter(Completer):

@@ -44,7 +44,7 @@ class Signals:
     ended_by: int | None = attrs.field(default=None, init=False)
     """The signal that cancelled it."""
     _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
-    _running: tuple[AnySession, str] | None = attrs.field(default=None, init=False)
+    _running: tuple[AnySession, str | None] | None = attrs.field(default=None, init=False)
     """The session and the execution that Ctrl-C is for."""
     _to_be_taken: trio.CancelScope | None = attrs.field(default=None, init=False)
     """Of code that a service has not taken yet."""
@@ -97,8 +97,9 @@ class Signals:
                 self._to_be_taken = None
 
     @contextmanager
-    def heard_by(self, session: AnySession, execution: str) -> Generator[None]:
-        """For the length of the block, in which an execution has begun, Ctrl-C is for it."""
+    def heard_by(self, session: AnySession, execution: str | None) -> Generator[None]:
+        """For the length of the block, in which an execution has begun, Ctrl-C is for it; None: for
+        whatever runs."""
         self._running = session, execution
         for count in range(1, self._interrupts + 1):
             self._start(session, execution, count)
@@ -108,18 +109,20 @@ class Signals:
             self._running = None
             self._interrupts = 0
 
-    def _start(self, session: AnySession, execution: str, count: int) -> None:
+    def _start(self, session: AnySession, execution: str | None, count: int) -> None:
         assert self._nursery is not None
         self._nursery.start_soon(self._interrupt_running, session, execution, count)
 
-    async def _interrupt_running(self, session: AnySession, execution: str, count: int) -> None:
+    async def _interrupt_running(
+        self, session: AnySession, execution: str | None, count: int
+    ) -> None:
         try:
             await self.interrupt(session, execution, count)
         except (ExecutionNotFound, SessionLost, ServiceUnreachable):
             return  # it has ended, or is out of reach, which its last event says
 
     @abstractmethod
-    async def interrupt(self, session: AnySession, execution: str, count: int) -> None:
+    async def interrupt(self, session: AnySession, execution: str | None, count: int) -> None:
         """Interrupt that execution; it is the ``count``-th time."""
 
 
@@ -149,7 +152,7 @@ class ProgramSignals(Signals):
         else:
             self._send(number)
 
-    async def interrupt(self, session: AnySession, execution: str, count: int) -> None:
+    async def interrupt(self, session: AnySession, execution: str | None, count: int) -> None:
         """The first one by the service, which aims at this execution and no other; others
         directly, as the service signals an execution once, and a program may want several."""
         if count == 1:

@@ -134,8 +134,11 @@ def describe(code: str, cursor: int, names: dict[str, Any]) -> tuple[bool, str]:
     value = _resolve(path, names) if path else _MISSING
     if value is _MISSING:
         return False, ""
-    lines = [_signature(path, value)]
-    documentation = _of_user(inspect.getdoc, value)
+    try:
+        lines = [_signature(path, value)]
+        documentation = _of_user(inspect.getdoc, value)
+    except KeyboardInterrupt:
+        return True, path  # its own code had to be interrupted: no more can be known
     if documentation:
         lines += ["", documentation]
     return True, "\n".join(lines)
@@ -229,6 +232,7 @@ def _starting_with(word: str, candidates: list[str]) -> list[str]:
 
 def _signature(path: str, value: Any) -> str:
     if callable(value):
-        signature = _of_user(lambda called: str(inspect.signature(called)), value)
-        return f"{path}{signature or '(...)'}"
+        signature = _of_user(inspect.signature, value)
+        text = None if signature is None else _of_user(str, signature)
+        return f"{path}{text or '(...)'}"
     return f"{path}: {type(value).__name__}"

@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,6 +148,29 @@ def test_what_ran_is_undone_and_redone_at_the_prompt(terminal: Terminal) -> None
     assert "\n'twotwo'" in terminal.enter("word * 2")
     assert "nothing" in terminal.enter("%redo")
     assert "no history is kept from here on" in terminal.enter("%history 0")
+
+
+def test_what_begins_as_a_request_and_is_none_says_what_there_is(terminal: Terminal) -> None:
+    assert "[there is no %hist: did you mean %history?]" in terminal.enter("%hist")
+    assert "%begin %commit" in terminal.enter("%never")
+    assert "%fork stands alone" in terminal.enter("%fork 3")
+    assert "%history 10 keeps" in terminal.enter("%history never")
+    terminal.enter("%history 2")
+    assert "nothing is left to undo" in terminal.enter("%undo")
+    assert "does not go back to 7" in terminal.enter("%undo 7")
+    assert "nothing to redo" in terminal.enter("%redo")
+
+
+def test_ctrl_c_ends_a_request_that_hangs_in_the_users_code(terminal: Terminal) -> None:
+    terminal.enter("import time; hang = property(lambda own: time.sleep(60))")
+    terminal.enter("Hangs = type('Hangs', (), {'__call__': print, '__signature__': hang})")
+    terminal.enter("kept = Hangs()")
+    terminal.type("?kept\r")
+    time.sleep(0.5)
+    terminal.process.sendintr()
+    terminal.wait_prompt()
+
+    assert "Hangs object" in terminal.enter("kept")
 
 
 def test_a_branch_is_tried_and_left_at_the_prompt(terminal: Terminal) -> None:
