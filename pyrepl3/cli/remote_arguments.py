@@ -13,9 +13,12 @@ import attrs
 from pyrepl3.cli.usage import UsageError, value_of, whole_number
 from pyrepl3.config import POLICIES, Guard, TransactionPolicy
 
+SESSION_START = "pyrepl3 session "
 SESSION = (
-    "pyrepl3 session create [--name NAME] | ls [--json] | info SESSION | attach SESSION | "
-    "logs SESSION [--follow] | interrupt SESSION | history SESSION [--keep N] [--json] | "
+    f"{SESSION_START}create [--name NAME] [--template TEMPLATE] [--from-snapshot NAME] | "
+    "ls [--json] | info SESSION | attach SESSION | "
+    "logs SESSION [--since SEQ] [--follow] | interrupt SESSION | "
+    "history SESSION [--keep N] [--json] | "
     "undo SESSION [--to EXECUTION] | redo SESSION | fork SESSION [--count N] | "
     "snapshot SESSION --name NAME | snapshots [--json] | drop --name NAME | close SESSION"
 )
@@ -257,19 +260,27 @@ def parse_session(words: Sequence[str]) -> RemoteCommand | ShowSessionHelp:
     kind = _KINDS.get({"list": "ls"}.get(action, action))
     if kind is None:
         raise UsageError(f"session does not know {action!r}", SESSION)
-    options, names = _options(rest, kind, f"session {action}", SESSION)
+    usage = _usage_of(action)
+    options, names = _options(rest, kind, f"session {action}", usage)
     if options is None:
         return ShowSessionHelp()
     wants_session = "session" in attrs.fields_dict(kind)
     if len(names) != wants_session:
         told = "needs a session" if wants_session and not names else f"does not know {names[-1]!r}"
-        raise UsageError(f"session {action} {told}", SESSION)
+        raise UsageError(f"session {action} {told}", usage)
     if wants_session:
         options["session"] = names[0]
     if kind in (SessionSnapshot, SnapshotDrop) and "name" not in options:
-        raise UsageError(f"session {action} needs --name NAME", SESSION)
+        raise UsageError(f"session {action} needs --name NAME", usage)
     command: RemoteCommand = kind(**options)
     return command
+
+
+def _usage_of(action: str) -> str:
+    for each in SESSION.removeprefix(SESSION_START).split(" | "):
+        if each.split()[0] == action:
+            return SESSION_START + each
+    return SESSION
 
 
 CONNECTS = ("--connect", "--session", "--token-file")
@@ -312,6 +323,8 @@ def parse_exec(words: Sequence[str]) -> Exec | ShowSessionHelp:
         names.pop()
     elif code is None:
         raise UsageError("exec needs the code to run", f"{EXEC}, or pyrepl3 exec SESSION - <FILE")
+    if names[1:] == ["auto"]:
+        raise UsageError("--guard stands alone, or says more in one word", "--guard=auto")
     if len(names) != 1:
         raise UsageError("exec needs one session, and code has no arguments here", EXEC)
     return Exec(session=names[0], code=code, **options)

@@ -256,6 +256,9 @@ HISTORY_USAGE = (
     "[%history 10 keeps the last 10 pieces of code, %history 0 none; %history shows them]\n"
 )
 NO_HISTORY = "[no history is kept: %history 10 keeps that of 10 pieces of code, from here on]\n"
+NO_HISTORY_IN_SHELL = (
+    "no history is kept: `pyrepl3 session history {session} --keep 10` keeps it from here on\n"
+)
 HISTORY_KEPT = "[from here on the last {count} can be undone; a crash is undone meanwhile]\n"
 HISTORY_ENDED = "[no history is kept from here on]\n"
 HISTORY_IS_EMPTY = "[nothing has run since the history is kept]\n"

@@ -268,7 +268,8 @@ def transaction_refused(code: str, why: str) -> PyreplError:
         return ExecutionNotFound(
             what="nothing was undone or redone",
             why=why,
-            how="History is kept from `keep_history` on, and the oldest gives way to the newest",
+            how="Look at the history: the oldest gives way to the newest, and what was undone to "
+            "whatever runs next",
         )
     return InternalError(
         what="the transaction failed", why=f"{code}: {why}", how="Report it, with the service's log"
