@@ -161,6 +161,7 @@ async def test_a_snapshot_that_was_killed_is_taken_anew(session: pyrepl3.Session
         os.kill(before, signal.SIGKILL)
     else:
         await session.run(f"import os; os.kill({before}, 9)")
+    await eventually(lambda: not keepers(session))
     await session.run("n += 1")
     [after] = keepers(session)
     ended = await session.run(EXIT)
