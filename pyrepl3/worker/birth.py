@@ -8,6 +8,7 @@ worker does then. Runs in the child alone, once.
 import gc
 import os
 import sys
+import traceback
 from _signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGHUP, SIGINT, SIGTERM, set_wakeup_fd, signal
 from collections.abc import Callable, Mapping
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
@@ -132,3 +133,10 @@ def exit_status(state: Any) -> Mapping[str, int | None]:
     if state.si_code == os.CLD_EXITED:
         return {"status": state.si_status, "signal": None}
     return {"status": None, "signal": state.si_status}
+
+
+def die_of_exception() -> NoReturn:
+    """End a child that must not return into the zygote's code; its stderr says why."""
+    # Not by sys.stderr, which may be a stream that has nowhere to go yet.
+    os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
+    os._exit(NOT_STARTED_STATUS)

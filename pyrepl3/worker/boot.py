@@ -2,10 +2,10 @@
 
 Run as ``PYTHON .../pyrepl3/worker/boot.py ROLE [--msgpack-path=FOLDER] [ARGUMENT...]`` where ROLE
 is ``worker`` (exec start; see ``main.main_from_environment``) or ``zygote`` (the rest of the
-arguments go to ``zygote.main``). Owns how the runtime's own files are imported: as the synthetic
-package ``_pyrepl3``, whose modules share one private copy of the builtins, so that user code which
-deletes a builtin cannot break them. ``--msgpack-path`` is the service's msgpack folder, used where
-the interpreter has no msgpack with its C extension. Must not know what a worker does.
+arguments go to ``zygote_main.main``). Owns how the runtime's own files are imported: as the
+synthetic package ``_pyrepl3``, whose modules share one private copy of the builtins, so that user
+code which deletes a builtin cannot break them. ``--msgpack-path`` is the service's msgpack folder,
+used where the interpreter has no msgpack with its C extension. Must not know what a worker does.
 """
 
 import sys
@@ -88,7 +88,7 @@ def boot(arguments: list[str]) -> None:
     if role == "worker":
         import_module(f"{PACKAGE}.worker.main").main_from_environment()
     elif role == "zygote":
-        import_module(f"{PACKAGE}.worker.zygote").main(rest)
+        import_module(f"{PACKAGE}.worker.zygote_main").main(rest)
     else:
         sys.exit(f"boot.py: the role is worker or zygote, not {role!r}")
 
