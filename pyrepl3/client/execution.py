@@ -48,6 +48,15 @@ class RichResult:
         return text if isinstance(text, str) else None
 
 
+def id_of(execution: str | Execution | None) -> str | None:
+    """The id of an execution, for whoever gives that or the execution itself. Raises TypeError."""
+    if isinstance(execution, Execution):
+        return execution.id
+    if not isinstance(execution, str | None):
+        raise TypeError(f"an execution's id is a str, not a {type(execution).__name__}")
+    return execution
+
+
 REPR_CHARACTERS = 200
 """Of each stream, in what `repr` shows."""
 

@@ -92,11 +92,16 @@ class HistoryRequests:
 
 def kept_fields(count: int, most_bytes: int) -> Told:
     """What the worker is told of new bounds. Raises ConfigInvalid."""
-    are_numbers = type(count) is int and type(most_bytes) is int
-    if not are_numbers or not 0 <= count <= HISTORY_EXECUTIONS or not 0 <= most_bytes < 2**63:
+    if type(count) is not int or not 0 <= count <= HISTORY_EXECUTIONS:
         raise ConfigInvalid(
-            what=f"a history of {count!r} executions in {most_bytes!r} bytes cannot be kept",
-            why=f"both are whole numbers from 0, and the first is at most {HISTORY_EXECUTIONS}",
+            what=f"a history of {count!r} executions cannot be kept",
+            why=f"it is a whole number from 0 to {HISTORY_EXECUTIONS}",
             how="Give 10, say; 0 for none",
+        )
+    if type(most_bytes) is not int or not 0 <= most_bytes < 2**63:
+        raise ConfigInvalid(
+            what=f"a history cannot be kept in {most_bytes!r} bytes",
+            why="it is a whole number from 0",
+            how="Give 256 * 2**20, say, which is the default",
         )
     return {"count": count, "bytes": most_bytes}

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from pyrepl3.client.editing import Completeness, Completion, Inspection, at_cursor
 from pyrepl3.client.event_stream import EventStream
-from pyrepl3.client.execution import Execution
+from pyrepl3.client.execution import Execution, id_of
 from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
 from pyrepl3.client.history import History
 from pyrepl3.client.history_requests import HistoryRequests
@@ -281,7 +281,7 @@ class Session:
         return await self._way.requests.wait_ended()
 
     async def interrupt(
-        self, execution: str | None = None, *, grace_s: float | None = None
+        self, execution: str | Execution | None = None, *, grace_s: float | None = None
     ) -> InterruptOutcome:
         """Interrupt what runs, or the execution of that id, and wait for what came of it.
 
@@ -289,8 +289,7 @@ class Session:
         for the report, and the process is killed. A second call may shorten the grace. Raises
         ExecutionNotFound, SessionLost, ConfigInvalid.
         """
-        if not isinstance(execution, str | None):
-            raise TypeError(f"an execution's id is a str, not a {type(execution).__name__}")
+        execution = id_of(execution)
         check_timeout("grace_s", grace_s)
         return await self._way.requests.ask(lambda reply: Interrupt(execution, grace_s, reply))
 
@@ -336,7 +335,7 @@ class Session:
         """What can be undone, and what of it was undone and can be redone. Raises SessionLost."""
         return await self.history_requests.tell()
 
-    async def undo(self, *, to: str | None = None) -> str:
+    async def undo(self, *, to: str | Execution | None = None) -> str:
         """Undo the last execution, or all that came after the execution ``to``.
 
         Returns the id of the first that is undone. When cancelled, it may be undone all the same.
@@ -344,7 +343,7 @@ class Session:
         SessionLost.
         """
         await self.transactions.settle()
-        return await self.history_requests.undo(to)
+        return await self.history_requests.undo(id_of(to))
 
     async def redo(self) -> str:
         """Have the execution back that was undone last, until something new is executed.

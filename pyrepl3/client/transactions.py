@@ -250,19 +250,20 @@ def transaction_refused(code: str, why: str) -> PyreplError:
         return TransactionActive(
             what="it cannot be done within a transaction",
             why=why,
-            how="Commit the open one, or roll it back: transactions do not nest",
+            how="Commit the open one, or roll it back",
         )
     if code == NoTransaction.code:
         return NoTransaction(
             what="there is nothing to commit, or to go back to",
             why=why,
-            how="Begin one; where one was begun, a crash in it has rolled it back",
+            how="Begin one; one that was begun has been ended by now, by a crash maybe",
         )
     if code == SnapshotUnavailable.code:
         return SnapshotUnavailable(
             what="the session cannot be copied as it is",
             why=why,
-            how="End its threads, where it has any; a transaction can be had by allow_copy, too",
+            how="End its threads, where it has any; beside them, a session that was opened with "
+            "allow_copy can have transactions",
         )
     if code == ExecutionNotFound.code:
         return ExecutionNotFound(

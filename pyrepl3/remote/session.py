@@ -16,7 +16,7 @@ import anyio
 import attrs
 
 from pyrepl3.client.editing import Completeness, Completion, Inspection, at_cursor
-from pyrepl3.client.execution import Execution
+from pyrepl3.client.execution import Execution, id_of
 from pyrepl3.client.handlers import Handlers, OnDisplay, OnInput, OnOutput
 from pyrepl3.client.history import History
 from pyrepl3.config import (
@@ -211,14 +211,13 @@ class RemoteSession:
             stream.cut()  # for who goes on reading, in another task perhaps
 
     async def interrupt(
-        self, execution: str | None = None, *, grace_s: float | None = None
+        self, execution: str | Execution | None = None, *, grace_s: float | None = None
     ) -> InterruptOutcome:
         """Interrupt what runs, or the execution of that id, and wait for what came of it.
 
         As of a session of one's own. Raises ExecutionNotFound, SessionLost, ConfigInvalid.
         """
-        if not isinstance(execution, str | None):
-            raise TypeError(f"an execution's id is a str, not a {type(execution).__name__}")
+        execution = id_of(execution)
         check_timeout("grace_s", grace_s)
         fields = {"execution": execution, "grace_s": finite(grace_s)}
         told = await self._ask("interrupt", fields, timeout_s=math.inf)
@@ -269,13 +268,13 @@ class RemoteSession:
         """What can be undone, and what of it was undone and can be redone. Raises SessionLost."""
         return await self._history.tell()
 
-    async def undo(self, *, to: str | None = None) -> str:
+    async def undo(self, *, to: str | Execution | None = None) -> str:
         """Undo the last execution, or all that came after the execution ``to``.
 
         Returns the id of the first that is undone. When cancelled, it may be undone all the same.
         Raises ExecutionNotFound, TransactionActive, SessionLost.
         """
-        return await self._history.retrace("undo", {"to": to})
+        return await self._history.retrace("undo", {"to": id_of(to)})
 
     async def redo(self) -> str:
         """Have the execution back that was undone last, until something new is executed.

@@ -52,7 +52,7 @@ class SyncSession:
         return self._thread.wait(partial(self._session.run, code, **options))
 
     def interrupt(
-        self, execution: str | None = None, *, grace_s: float | None = None
+        self, execution: str | Execution | None = None, *, grace_s: float | None = None
     ) -> InterruptOutcome:
         """Interrupt what runs: from another thread, as `run` waits."""
         return self._thread.wait(partial(self._session.interrupt, execution, grace_s=grace_s))
@@ -91,7 +91,7 @@ class SyncSession:
         """What can be undone and redone."""
         return self._thread.wait(self._session.history)
 
-    def undo(self, *, to: str | None = None) -> str:
+    def undo(self, *, to: str | Execution | None = None) -> str:
         """Undo the last execution, or all that came after the execution ``to``; the first's id."""
         return self._thread.wait(partial(self._session.undo, to=to))
 

@@ -76,19 +76,29 @@ class History:
         keeper = self._snapshots.opened
         if keeper is None:
             return []  # it ran without one
-        # A page that is changed is copied by a fault. One that is new comes by one too, and costs
-        # the keeper nothing; but the kernel's own count takes a millisecond for each gigabyte, and
-        # does not tell what several keepers hold together.
-        changed = getrusage(RUSAGE_SELF).ru_minflt - self._faults
-        step = self._pending = Step(execution, changed, keeper.taken_at)
+        step = self._pending = self._step(execution, keeper)
         dropped = self._make_room()
-        if changed * getpagesize() > self._most_bytes:
+        if step.pages * getpagesize() > self._most_bytes:
             self._pending = None
             self._dropped += 1
             dropped.append(_told(step, "bytes"))
         if dropped:
             self._record()
         return dropped
+
+    def prepare_later(self, execution: str) -> None:
+        """As `prepare`, for a transaction, whose last execution that is. What gives way to it does
+        so when the next one ends, to be told with that."""
+        keeper = self._snapshots.opened
+        if keeper is not None:
+            self._pending = self._step(execution, keeper)
+
+    def _step(self, execution: str, keeper: Keeper) -> Step:
+        # A page that is changed is copied by a fault. One that is new comes by one too, and costs
+        # the keeper nothing; but the kernel's own count takes a millisecond for each gigabyte, and
+        # does not tell what several keepers hold together.
+        changed = getrusage(RUSAGE_SELF).ru_minflt - self._faults
+        return Step(execution, changed, keeper.taken_at)
 
     def add(self) -> None:
         """What was prepared is told, and can be undone from here on."""
@@ -137,8 +147,12 @@ class History:
         """
         self._forget_ended()
         timeline = self._timeline
+        if not self.is_kept and not timeline.past:
+            raise Refusal("EXECUTION_NOT_FOUND", "no history of the session is kept")
         if not timeline.past:
-            raise Refusal("EXECUTION_NOT_FOUND", "there is nothing in its history to go back to")
+            raise Refusal("EXECUTION_NOT_FOUND", "nothing is left in its history to go back to")
+        if to is not None and to == timeline.past[-1][1].execution:
+            raise Refusal("EXECUTION_NOT_FOUND", f"nothing came after {to} that is not undone")
         count = 1 if to is None else timeline.place_after(to)
         if count is None:
             raise Refusal(

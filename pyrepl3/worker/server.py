@@ -185,8 +185,9 @@ class Server:
         except Refusal as refusal:
             self._refuse(request, refusal)
         else:
+            self._transactions.prepare_commit()
             self._link.send({"type": "committed", "id": request["id"]})
-            self._transactions.end()
+            self._transactions.commit()
 
     def _roll_back(self, request: Message) -> None:
         """Where there is a snapshot the service has it take over when this process has ended."""

@@ -38,6 +38,8 @@ class Transactions:
         """By which whoever began it ends it, and no other."""
         self._has_taken = False
         """Whether the execution that runs has a snapshot of its own."""
+        self._latest: str | None = None
+        """The execution that ran last in the open one; None: none that counts."""
         self._copy: Undo | None = None
         """What the execution or the transaction is undone by that has no snapshot."""
         self._faults = 0
@@ -72,6 +74,8 @@ class Transactions:
                 "TRANSACTION_ACTIVE",
                 f"a transaction is open, within which nothing can be {policy}",
             )
+        if self._is_history(request):
+            self._latest = request["execution"]
         return True
 
     def _protect(self, request: Message) -> bool:
@@ -150,7 +154,7 @@ class Transactions:
             self._release()
         self.history.go_on()
         self._snapshots.handover.note_count(count)
-        self._open, self._tag = _number(request), request.get("tag")
+        self._open, self._tag, self._latest = _number(request), request.get("tag"), None
         return True
 
     def check_none_open(self) -> None:
@@ -180,8 +184,19 @@ class Transactions:
         self.end()
         return True
 
+    def prepare_commit(self) -> None:
+        """To be called before it is told that what was done in the open one stays."""
+        if self._latest is not None and self.history.is_kept:
+            self.history.prepare_later(self._latest)
+
+    def commit(self) -> None:
+        """That was told: from here on it can be undone as a whole, where history is kept."""
+        self._guarding.close()
+        self.history.add()
+        self._open, self._copy = 0, None
+
     def end(self) -> None:
-        """What was done in the open one stays; or the session ends."""
+        """What was done in the open one is undone; or the session ends."""
         self._open, self._copy = 0, None
         self._release()
 

@@ -175,6 +175,87 @@ async def test_within_a_transaction_nothing_is_undone(session: pyrepl3.Session) 
             await session.undo()
 
 
+async def test_a_transaction_that_is_committed_is_undone_as_one(session: pyrepl3.Session) -> None:
+    await session.keep_history(2)
+    (first,) = await take(session, "a")
+    async with session.transaction():
+        _, last = await take(session, "b", "c")
+    entries = [entry.execution for entry in (await session.history()).entries]
+    assert entries == [first, last]
+
+    assert await session.undo() == last
+    assert await session.redo() == last
+    assert await steps(session) == ["first", "a", "b", "c"]
+    assert await session.undo(to=first) == last
+    assert await steps(session) == ["first", "a"]
+    assert await session.undo() == first
+    assert await steps(session) == ["first"]
+
+
+async def test_what_gives_way_to_a_transaction_is_told_with_the_next_execution(
+    session: pyrepl3.Session,
+) -> None:
+    await session.keep_history(1)
+    (first,) = await take(session, "a")
+    async with session.transaction():
+        (last,) = await take(session, "b")
+    ended = await session.run("steps.append('c')")
+
+    assert [(each.execution, each.reason) for each in ended.history_dropped] == [
+        (first, "count"),
+        (last, "count"),
+    ]
+    assert [entry.execution for entry in (await session.history()).entries] == [ended.id]
+
+
+async def test_of_a_transaction_that_is_undone_or_empty_or_silent_there_is_no_entry(
+    session: pyrepl3.Session,
+) -> None:
+    await session.keep_history(5)
+    (first,) = await take(session, "a")
+    await session.begin()
+    await take(session, "b")
+    await session.rollback()
+    async with session.transaction():
+        await session.run("steps.append('c')", silent=True)
+    async with session.transaction():
+        pass
+    await session.begin()
+    await take(session, "d")
+    await session.run(EXIT)
+
+    assert [entry.execution for entry in (await session.history()).entries] == [first]
+    assert await session.undo() == first
+    assert await steps(session) == ["first"]
+
+
+async def test_an_execution_may_be_given_for_its_id(session: pyrepl3.Session) -> None:
+    await session.keep_history(5)
+    first = await session.run("steps.append('a')")
+    second = await session.run("steps.append('b')")
+
+    assert await session.undo(to=first) == second.id
+    assert await steps(session) == ["first", "a"]
+    for other in (object(), 5, b"id"):
+        with pytest.raises(TypeError, match="execution's id is a str"):
+            await session.undo(to=other)  # type: ignore[arg-type]
+    assert await steps(session) == ["first", "a"]
+
+
+async def test_why_nothing_is_undone_is_said(session: pyrepl3.Session) -> None:
+    with pytest.raises(pyrepl3.ExecutionNotFound, match="no history of the session is kept"):
+        await session.undo()
+    await session.keep_history(5)
+    with pytest.raises(pyrepl3.ExecutionNotFound, match="nothing is left"):
+        await session.undo()
+    first, second = await take(session, "a", "b")
+    await session.undo()
+    with pytest.raises(pyrepl3.ExecutionNotFound, match=f"nothing came after {first}"):
+        await session.undo(to=first)
+    with pytest.raises(pyrepl3.ExecutionNotFound, match=f"right after {second}"):
+        await session.undo(to=second)
+
+
 async def test_no_more_snapshots_are_alive_than_the_history_tells() -> None:
     """And none at all, when the session has ended."""
     async with pyrepl3.open_supervisor() as supervisor:
