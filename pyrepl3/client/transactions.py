@@ -74,6 +74,8 @@ class Transactions:
     """The number of the one that what is sent now will be in."""
     latest: int = attrs.field(default=0, init=False)
     """The number of the one that was asked for last."""
+    _unanswered: set[int] = attrs.field(factory=set, init=False)
+    """Those of which it is not known whether they were begun."""
     _owed: set[int] = attrs.field(factory=set, init=False)
     """Those to be rolled back before anything else is sent."""
 
@@ -120,15 +122,16 @@ class Transactions:
 
     async def request(
         self, kind: TransactionKind, reply: Reply[None], *, number: int | None = None
-    ) -> None:
-        """Send it, and do not wait: in order with executions. ``reply`` is answered in any case,
-        or fails with what it is refused with, SessionLost too. ``number``: to end that one, and
-        no other."""
+    ) -> int | None:
+        """Send it, and do not wait: in order with executions; the number of what it begins or ends.
+        ``reply`` is answered in any case, or fails with what it is refused with, SessionLost too.
+        ``number``: to end that one, and no other."""
         before = self.current
         fields: dict[str, Any] = {}
         if kind == "begin":
             self.latest += 1
             self.current = number = self.latest
+            self._unanswered.add(number)
             fields["copy_bytes"] = self._copy_bytes(None)
         elif number in (None, self.current):
             self.current = None
@@ -141,18 +144,19 @@ class Transactions:
         except SessionLost as error:
             query.reply.fail(error)
         except BaseException:
-            self.current = before
+            self._take_back(meant)
             query.reply.close()
             raise
+        return number
 
     async def begin(self) -> int:
         """Open one; its number. When cancelled, none is left open."""
         await self.settle()
-        answer = await self._ask("begin")
-        number = self.latest
+        answer, number = await self._ask("begin")
+        assert number is not None
         try:
             await answer.wait()
-        except trio.Cancelled:
+        except (trio.Cancelled, KeyboardInterrupt):
             await self._leave(number)  # noqa: ASYNC102  # shielded and bounded inside
             raise
         except Gone as error:
@@ -174,7 +178,7 @@ class Transactions:
             self._owed.discard(number)
 
     async def _end(self, kind: TransactionKind, number: int | None) -> None:
-        answer = await self._ask(kind, number)
+        answer, _ = await self._ask(kind, number)
         try:
             await answer.wait()
         except Gone as error:
@@ -199,17 +203,19 @@ class Transactions:
         number = await self.begin()
         try:
             yield
+            await self.end("commit", number)
         except BaseException:
+            # Where it is committed already, nothing is rolled back by that.
             await self._leave(number)  # noqa: ASYNC102  # shielded and bounded inside
             raise
-        await self.end("commit", number)
 
-    async def _ask(self, kind: TransactionKind, number: int | None = None) -> Answer[None]:
+    async def _ask(
+        self, kind: TransactionKind, number: int | None = None
+    ) -> tuple[Answer[None], int | None]:
         reply: Reply[None]
         answer: Answer[None]
         reply, answer = open_reply()
-        await self.request(kind, reply, number=number)
-        return answer
+        return answer, await self.request(kind, reply, number=number)
 
     def _answered(
         self, meant: _Change, reply: Reply[None], outcome: Outcome[Mapping[str, Any]]
@@ -217,8 +223,7 @@ class Transactions:
         try:
             told = outcome.unwrap()
         except PyreplError as error:
-            if self.current == meant.after:
-                self.current = meant.before
+            self._take_back(meant)
             reply.fail(error)
         except Gone:
             reply.fail(self._lost())
@@ -232,9 +237,21 @@ class Transactions:
             else:
                 reply.fail(refusal)
 
+    def _take_back(self, meant: _Change) -> None:
+        """It was not taken: what is sent now is in what it would be in without it."""
+        self._forget(meant)
+        if self.current == meant.after:
+            is_there = meant.before == self.opened or meant.before in self._unanswered
+            self.current = meant.before if is_there else self.opened
+
+    def _forget(self, meant: _Change) -> None:
+        if meant.kind == "begin" and meant.number is not None:
+            self._unanswered.discard(meant.number)
+
     def _note(self, meant: _Change, refusal: PyreplError | None) -> None:
         """What is open now. Of a begin that is refused, what was sent behind it is in none, or in
         the one that there was."""
+        self._forget(meant)
         if meant.kind != "begin":
             if meant.number in (None, self.opened):
                 self.opened = None  # also where there was none: it was undone meanwhile

@@ -10,7 +10,8 @@ import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager
-from threading import Thread, current_thread
+from functools import partial
+from threading import Event, Thread, current_thread
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -20,6 +21,9 @@ from anyio.from_thread import BlockingPortal
 from pyrepl3.errors import ServiceUnreachable
 
 T = TypeVar("T")
+
+LEAVE_S = 12.0
+"""For what is cancelled to be over: a little more than what is bounded there."""
 
 
 @attrs.define(eq=False)
@@ -38,15 +42,33 @@ class OtherThread:
         """False in a fork."""
         return os.getpid() == self._process
 
-    def wait(self, function: Callable[[], Awaitable[T]]) -> T:
-        """What it comes to. An interrupt of the wait is one of what it is for."""
-        future = self.start(function)
+    def wait(
+        self,
+        function: Callable[[], Awaitable[T]],
+        *,
+        give_back: Callable[[T], Awaitable[None]] | None = None,
+    ) -> T:
+        """What it comes to. An interrupt of the wait is one of what it is for; one that comes when
+        that is there already has it given back."""
+        over = Event()
+
+        async def run() -> T:
+            try:
+                return await function()
+            finally:
+                over.set()
+
+        future = self.start(run)
         try:
             return future.result()
         except CancelledError as error:
             raise _closed() from error  # noqa: ASYNC104  # it was cancelled there, not here
         except BaseException:
-            future.cancel()
+            if future.cancel():
+                # What it leaves behind is seen to before anything else is asked.
+                over.wait(LEAVE_S)
+            elif give_back is not None and future.exception() is None:
+                self.wait(partial(give_back, future.result()))
             raise
 
     def start(self, function: Callable[[], Awaitable[T]]) -> Future[T]:

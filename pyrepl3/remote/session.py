@@ -198,6 +198,7 @@ class RemoteSession:
         traceparent = current_traceparent()
         if traceparent is not None:
             fields["traceparent"] = traceparent
+        await self.transactions.settle()
         stream = self._followers.follow(id)
         try:
             await self._send(id, fields)
@@ -221,7 +222,7 @@ class RemoteSession:
         check_timeout("grace_s", grace_s)
         fields = {"execution": execution, "grace_s": finite(grace_s)}
         told = await self._ask("interrupt", fields, timeout_s=math.inf)
-        return InterruptOutcome(told["state"], told["by"])
+        return InterruptOutcome(told["state"], told["by"], told.get("execution"))
 
     # --- transactions -------------------------------------------------------------------------
 
@@ -274,6 +275,7 @@ class RemoteSession:
         Returns the id of the first that is undone. When cancelled, it may be undone all the same.
         Raises ExecutionNotFound, TransactionActive, SessionLost.
         """
+        await self.transactions.settle()
         return await self._history.retrace("undo", {"to": id_of(to)})
 
     async def redo(self) -> str:
@@ -281,6 +283,7 @@ class RemoteSession:
 
         Returns its id. Raises ExecutionNotFound, TransactionActive, SessionLost.
         """
+        await self.transactions.settle()
         return await self._history.retrace("redo", {})
 
     # --- branches -----------------------------------------------------------------------------
@@ -291,11 +294,13 @@ class RemoteSession:
         They are closed with this one where it is, by `close` or at the end of `client.session()`;
         ``names``: of the first of them. Raises as `Session.fork`, RateLimited, IdConflict.
         """
+        await self.transactions.settle()
         return await self._branches.fork(count, names)
 
     async def snapshot(self, name: str) -> SnapshotInfo:
         """Keep this session's state on the service: `client.session(from_snapshot=name)` opens
         others with it, up to `client.drop_snapshot`. Raises as `Session.snapshot`."""
+        await self.transactions.settle()
         return await self._branches.snapshot(name)
 
     async def close_branches(self) -> None:

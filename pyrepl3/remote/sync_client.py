@@ -59,7 +59,7 @@ class SyncSession:
 
     def begin(self) -> None:
         """From here on all that runs is one transaction, until `commit` or `rollback`."""
-        self._thread.wait(self._session.begin)
+        self._begin()
 
     def commit(self) -> None:
         """What was run since `begin` stays."""
@@ -73,13 +73,18 @@ class SyncSession:
     def transaction(self) -> Iterator[None]:
         """Begin, and commit at the end of the block; rolled back where the block raises."""
         transactions = self._session.transactions
-        key = self._thread.wait(transactions.begin)
+        key = self._begin()
         try:
             yield
+            self._thread.wait(partial(transactions.end, "commit", key))
         except BaseException:
             self._thread.wait(partial(transactions.leave, key))
             raise
-        self._thread.wait(partial(transactions.end, "commit", key))
+
+    def _begin(self) -> str:
+        """The key of what is open then."""
+        transactions = self._session.transactions
+        return self._thread.wait(transactions.begin, give_back=transactions.leave)
 
     def keep_history(
         self, count: int, *, most_bytes: int = HISTORY_BYTES

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
 import anyio
 import attrs
 
-from pyrepl3.errors import PyreplError, QueueFull
+from pyrepl3.errors import NoTransaction, PyreplError, QueueFull
 
 TransactionKind = Literal["begin", "commit", "rollback"]
 
 ROLLBACK_S = 10.0
 """For a transaction that is left by an error or a cancellation: what runs in it is waited for."""
-
-QUEUE_FULL_PAUSE_S = 0.1
-"""Until it is asked again to roll back, where there was no room for that."""
 
 
 @attrs.define(eq=False)
@@ -35,9 +32,12 @@ class RemoteTransactions:
     is_reachable: Callable[[], bool]
     prefix: str
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
+    _owed: set[str] = attrs.field(factory=set, init=False)
+    """The keys of those to be rolled back before anything else is asked."""
 
     async def begin(self) -> str:
         """The key of what is open then. When cancelled, none is left open."""
+        await self.settle()
         asked = self._request()
         try:
             await self.ask("begin", asked)
@@ -50,7 +50,17 @@ class RemoteTransactions:
 
     async def end(self, kind: TransactionKind, of: str | None = None) -> None:
         """Commit it, or roll it back: the one that was begun under that key, or any."""
+        await self.settle()
         await self.ask(kind, self._request(of))
+
+    async def settle(self) -> None:
+        """To be called before anything is asked: roll back what was left when there was no room in
+        the queue for that. Raises QueueFull where there is none yet."""
+        while self._owed:
+            key = next(iter(self._owed))
+            with suppress(NoTransaction):
+                await self.ask("rollback", self._request(key))
+            self._owed.discard(key)
 
     @asynccontextmanager
     async def block(self) -> AsyncGenerator[None]:
@@ -58,10 +68,11 @@ class RemoteTransactions:
         key = await self.begin()
         try:
             yield
+            await self.end("commit", key)
         except BaseException:
+            # Where it is committed already, nothing is rolled back by that.
             await self.leave(key)  # noqa: ASYNC102  # shielded and bounded inside
             raise
-        await self.end("commit", key)
 
     async def leave(self, of: str) -> None:
         """Roll that one back, if it is still there, for who has nobody to tell: on the next
@@ -70,14 +81,12 @@ class RemoteTransactions:
             self.post("rollback", self._request(of))
             return
         with anyio.move_on_after(ROLLBACK_S, shield=True):
-            while True:
-                try:
-                    await self.ask("rollback", self._request(of))
-                    return
-                except QueueFull:
-                    await anyio.sleep(QUEUE_FULL_PAUSE_S)
-                except PyreplError:
-                    return  # it was refused, or is undone already, by a crash; or nobody can say
+            try:
+                await self.ask("rollback", self._request(of))
+            except QueueFull:
+                self._owed.add(of)
+            except PyreplError:
+                return  # it was refused, or is undone already, by a crash; or nobody can say
 
     def _request(self, of: str | None = None) -> dict[str, str]:
         """What is sent of one, with a key of its own."""

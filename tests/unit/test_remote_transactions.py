@@ -19,11 +19,14 @@ class Service:
 
     answers: list[PyreplError | None]
     is_reachable: bool = True
+    is_silent: bool = False
     heard: list[tuple[str, str | None]] = attrs.field(factory=list)
     posted: list[tuple[str, str | None]] = attrs.field(factory=list)
 
     async def ask(self, kind: TransactionKind, asked: Mapping[str, str]) -> None:
         self.heard.append((kind, asked.get("of")))
+        if self.is_silent:
+            await trio.sleep_forever()
         answer = self.answers.pop(0) if self.answers else None
         if answer is not None:
             raise answer
@@ -44,19 +47,34 @@ def none_open() -> NoTransaction:
     return NoTransaction(what="none", why="it is over", how="Begin one")
 
 
-async def test_it_is_asked_again_as_long_as_there_is_no_room(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
+async def test_where_there_is_no_room_it_comes_before_whatever_is_asked_next() -> None:
     service = Service([None, full(), full()])
+    transactions = service.transactions()
     with pytest.raises(ValueError, match="left"):
-        async with service.transactions().block():
+        async with transactions.block():
             raise ValueError("left")
+    assert service.heard == [("begin", None), ("rollback", "s.t1")]
+    with pytest.raises(QueueFull):
+        await transactions.settle()
+    await transactions.end("commit")
+    await transactions.settle()
 
-    assert service.heard == [("begin", None)] + [("rollback", "s.t1")] * 3
+    assert service.heard[2:] == [("rollback", "s.t1"), ("rollback", "s.t1"), ("commit", None)]
 
 
-async def test_it_is_given_up_after_its_time(autojump_clock: trio.testing.MockClock) -> None:
-    service = Service([full() for _ in range(1000)])
+async def test_a_block_that_cannot_be_committed_is_rolled_back() -> None:
+    service = Service([None, full(), full()])
+    transactions = service.transactions()
+    with pytest.raises(QueueFull):
+        async with transactions.block():
+            pass
+    await transactions.settle()
+
+    assert service.heard[1:] == [("commit", "s.t1")] + [("rollback", "s.t1")] * 2
+
+
+async def test_an_answer_is_waited_for_with_a_bound(autojump_clock: trio.testing.MockClock) -> None:
+    service = Service([], is_silent=True)
     started = trio.current_time()
     await service.transactions().leave("k")
 
