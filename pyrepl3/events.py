@@ -221,3 +221,5 @@ class InterruptOutcome:
 
     state: State
     by: Literal["signal", "kill", "nothing"]
+    execution: str | None = attrs.field(default=None, eq=False)
+    """What it ended; None: nothing ran, or something that is no execution."""

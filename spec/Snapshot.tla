@@ -24,7 +24,8 @@
 (*                                                                          *)
 (* An execution says which transaction it was asked in, as it may have been *)
 (* asked before anybody knew that this one has been rolled back. One that   *)
-(* was asked while none was known runs in whichever there is.               *)
+(* was asked while none was known, or behind the end of one, runs in        *)
+(* whichever there is.                                                      *)
 (*                                                                          *)
 (* State is a set: the executions whose effects a process holds.            *)
 (*                                                                          *)
@@ -113,6 +114,8 @@ Members(sequence) == {sequence[i] : i \in DOMAIN sequence}
 ToldTo(ns, outcome) ==
     [n \in DOMAIN told |-> IF n \in ns THEN Append(told[n], outcome) ELSE told[n]]
 First == IF flights = <<>> THEN 0 ELSE Head(flights)
+\* The ends of transactions that were asked for. What is behind one is meant for the state after it.
+EndsAsked == {n \in DOMAIN kind : kind[n] \in {"commit", "rollback"}}
 IsExecution(n) == kind[n] \in {"plain", "guarded"}
 
 \* What was begun has ended with its process, also what it had ended unheard.
@@ -209,7 +212,7 @@ Ask(n, what) ==
     /\ Len(flights) < HandedAtMost
     /\ n = Cardinality(DOMAIN kind) + 1
     /\ kind' = With(kind, n, what)
-    /\ within' = With(within, n, transaction)
+    /\ within' = With(within, n, IF Members(flights) \cap EndsAsked # {} THEN 0 ELSE transaction)
     /\ told' = With(told, n, <<>>)
     /\ flights' = Append(flights, n)
     /\ down' = Append(down, n)

@@ -166,10 +166,21 @@ class Host:
                 except PyreplError as error:
                     reply.fail(error)
                     return
+                except Exception:
+                    logger.exception("a session could not be opened; the others go on")
+                    reply.fail(refusals.not_opened())
+                    return
                 if not reply.answer(_opened(hosted)):
                     return  # who asked has gone, and nobody else knows of it
-            with bound(session=hosted.id, principal=message.principal):
+            await self._live_apart(hosted, stack)
+
+    async def _live_apart(self, hosted: HostedSession, stack: AsyncExitStack) -> None:
+        """The border at which the failures of one stop that leave nobody to tell its end."""
+        with bound(session=hosted.id, principal=hosted.principal):
+            try:
                 await self._live(hosted, stack)
+            except* Exception:
+                logger.exception("session %s failed for good; the others go on", hosted.id)
 
     async def _live(self, hosted: HostedSession, stack: AsyncExitStack) -> None:
         """From when its client knows of it. ``stack`` gives the session back."""
@@ -192,7 +203,7 @@ class Host:
         await hosted.journal.discard()
 
     async def _serve_session(self, hosted: HostedSession, stack: AsyncExitStack) -> None:
-        """Until it is given back, and the border at which its failures stop."""
+        """Until it is given back, and the border at which its failures stop: it has died then."""
         try:
             async with trio.open_nursery() as work:
                 await hosted.run(work)
@@ -242,8 +253,7 @@ class Host:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(branch.close)
             if is_wanted:
-                with bound(session=hosted.id, principal=hosted.principal):
-                    await self._live(hosted, stack)
+                await self._live_apart(hosted, stack)
 
     async def _adopt(
         self, parent: str, branches: Sequence[Branch], names: Sequence[str]

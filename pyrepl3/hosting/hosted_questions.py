@@ -8,7 +8,6 @@ from __future__ import annotations
 from pyrepl3.client.session import Session
 from pyrepl3.errors import PyreplError
 from pyrepl3.hosting import refusals
-from pyrepl3.hosting.executions import Executions
 from pyrepl3.hosting.hosting_messages import Edit, InterruptHosted, Respond
 from pyrepl3.hosting.inputs import Inputs
 from pyrepl3.wire import client_requests as wire
@@ -31,20 +30,16 @@ async def respond(inputs: Inputs, message: Respond) -> None:
             reply.answer(None)
 
 
-async def interrupt(session: Session, known: Executions, message: InterruptHosted) -> None:
+async def interrupt(session: Session, message: InterruptHosted) -> None:
     """End what runs, or one execution, by the ladder."""
     with message.reply as reply:
-        running = next(iter(known.under_way), None)
         execution = message.execution
         try:
-            # Whatever runs, if none is named: what seems to run here may have ended there.
             outcome = await session.interrupt(execution, grace_s=message.grace_s)
         except PyreplError as error:
             reply.fail(error)
             return
-        if execution is None and running is not None and outcome.by != "nothing":
-            execution = running.execution
-        reply.answer((execution, outcome))
+        reply.answer((execution or outcome.execution, outcome))
 
 
 async def edit(session: Session, message: Edit) -> None:

@@ -191,7 +191,7 @@ class HostedSession:
         elif isinstance(message, Respond):
             work.start_soon(respond, self._inputs, message)
         elif isinstance(message, InterruptHosted):
-            work.start_soon(interrupt, self.session, self._executions.known, message)
+            work.start_soon(interrupt, self.session, message)
         elif isinstance(message, Transact):
             await self._transactions.ask(message, is_draining=self._is_drained)
         elif isinstance(message, Retrace):
@@ -353,6 +353,8 @@ class HostedSession:
         self.journal.drop()
         if not self.is_over:
             self._tell_end("the service ends")
+            for reply in self._closers:
+                reply.close()
 
     def _tell_end(self, cause: str) -> None:
         standing = "closed" if self.standing == "open" else self.standing

@@ -8,6 +8,7 @@ from pyrepl3.errors import (
     Code,
     ExecutionNotFound,
     IdConflict,
+    InternalError,
     PyreplError,
     QueueFull,
     RateLimited,
@@ -36,6 +37,15 @@ def session_over(standing: str) -> PyreplError:
         why=_ENDS.get(standing, "the service ends it"),
         how="Open a new session; its variables start empty",
         details={"standing": standing},
+    )
+
+
+def not_opened() -> PyreplError:
+    """It failed, and nobody knows why but the log."""
+    return InternalError(
+        what="the session was not opened",
+        why="PyREPL3 itself failed: its log has more",
+        how="Try it again; report it, with the service's log",
     )
 
 

@@ -65,6 +65,8 @@ class JournalDisk:
         self._calls += 1
         try:
             return await trio.to_thread.run_sync(opened, limiter=self._one_at_a_time)
+        except RuntimeError as error:  # "can't start new thread"
+            raise StoreFailed(str(error)) from error
         finally:
             self._calls -= 1
             if self._is_closed and not self._calls:

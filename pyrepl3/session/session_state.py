@@ -224,11 +224,11 @@ class SessionState:
             self.trace.record(SessionAction.DIED)
         self.phase = Phase.ENDED
         effects = self._drop_waiting()
-        outcome = InterruptOutcome("lost", "kill")
         if self._ladder is not None:
-            effects.extend(self._settle(reply, outcome) for reply in self._ladder.replies)
+            self._handed[0].interrupts[:0] = self._ladder.replies
             self._ladder = None
         for job in self._handed:
+            outcome = InterruptOutcome("lost", "kill", job.execution)
             effects.extend(self._settle(reply, outcome) for reply in job.interrupts)
         self._handed.clear()
         self._kill_at = math.inf
@@ -295,7 +295,10 @@ class SessionState:
 
     def _enqueue(self, request: Execute | Query, allow_input: bool, timeout_s: float | None) -> Job:
         self._last_number += 1
-        job = Job(self._last_number, request, allow_input, timeout_s, transaction=self._transaction)
+        transaction = self._transaction
+        if transaction and any(map(_ends_one, itertools.chain(self._handed, self._waiting))):
+            transaction = 0  # it is over by then, as was wished
+        job = Job(self._last_number, request, allow_input, timeout_s, transaction=transaction)
         self._waiting.append(job)
         return job
 
@@ -321,10 +324,10 @@ class SessionState:
 
     def _next(self, now: float, *, rolled_back: bool = False) -> list[Effect]:
         """What runs is over: those who asked for that are told, and the next one begins."""
-        self._handed.popleft()
+        job = self._handed.popleft()
         effects: list[Effect] = []
         if self._ladder is not None:
-            told = self._outcome(self._ladder.rung, rolled_back)
+            told = self._outcome(job, self._ladder.rung, rolled_back)
             effects.extend(self._settle(reply, told) for reply in self._ladder.replies)
             self._ladder = None
         running = self._running()
@@ -334,13 +337,16 @@ class SessionState:
             effects.extend(self._hand(now))
         return effects
 
-    def _outcome(self, rung: Rung, rolled_back: bool) -> InterruptOutcome:
+    def _outcome(self, job: Job, rung: Rung, rolled_back: bool) -> InterruptOutcome:
         """What is told of a job that has ended on this rung."""
+        execution = job.execution
         if self._state_now() == "lost":
-            return InterruptOutcome("lost", "kill")  # also what was undone before
+            return InterruptOutcome("lost", "kill", execution)  # also what was undone before
         if rolled_back:
-            return InterruptOutcome("rolled_back", "kill" if rung is Rung.KILLED else "signal")
-        return InterruptOutcome("kept", "signal")  # before the kill, if that was on its way
+            by: Literal["kill", "signal"] = "kill" if rung is Rung.KILLED else "signal"
+            return InterruptOutcome("rolled_back", by, execution)
+        # Before the kill, if that was on its way.
+        return InterruptOutcome("kept", "signal", execution)
 
     def _drop(self, job: Job, error: Error | PyreplError) -> Drop:
         if self.trace is not None:
@@ -458,3 +464,7 @@ class SessionState:
     ) -> None:
         if self.trace is not None:
             self.trace.record(action, job=job.number, reply=self.trace.number_of(reply))
+
+
+def _ends_one(job: Job) -> bool:
+    return isinstance(job.request, Query) and job.request.kind in ("commit", "rollback")

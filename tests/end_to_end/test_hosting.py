@@ -22,6 +22,7 @@ from pyrepl3.errors import (
     ConfigInvalid,
     ExecutionNotFound,
     IdConflict,
+    InternalError,
     NoTransaction,
     PoolExhausted,
     QueueFull,
@@ -29,6 +30,7 @@ from pyrepl3.errors import (
     SessionNotFound,
     TransactionActive,
 )
+from pyrepl3.events import InterruptOutcome
 from pyrepl3.hosting.host import Host
 from pyrepl3.hosting.hosting_messages import (
     Accepted,
@@ -739,6 +741,57 @@ async def test_what_fails_in_the_hosting_of_one_session_ends_no_other(
     await submit(other, "1")
     assert (await outcome(other))["value"] == 1
     await until_none_is_leased(desk, but=1)
+
+
+async def test_a_session_that_cannot_be_opened_for_no_known_reason_ends_no_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await desk.open()
+    monkeypatch.setattr("pyrepl3.hosting.host.Host._directory", planted)
+    with pytest.raises(InternalError, match="log"):
+        await desk.open()
+    monkeypatch.undo()
+    await until_none_is_leased(desk, but=1)
+    await submit(other, "1")
+
+    assert (await outcome(other))["value"] == 1
+
+
+def planted(*_: object) -> str:
+    raise FileNotFoundError("planted")
+
+
+async def test_what_fails_behind_the_end_of_one_session_ends_no_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, opened = await desk.open(), await desk.open()
+    monkeypatch.setattr("pyrepl3.hosting.hosted_session.HostedSession.ended", fail_at_the_end)
+    with pytest.raises(NoReply):
+        await close(opened)
+    monkeypatch.undo()
+    await submit(other, "1")
+
+    assert (await outcome(other))["value"] == 1
+
+
+def fail_at_the_end(hosted: object) -> None:
+    raise ValueError("planted")
+
+
+async def test_an_interrupt_of_a_question_names_no_execution(desk: Desk) -> None:
+    opened = await desk.open()
+    await submit(
+        opened, "import time\nclass Hangs:\n  def __dir__(self): time.sleep(60)\nh = Hangs()"
+    )
+    await outcome(opened)
+    question = wire.Complete(id=1, session=opened.session, code="h.")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, opened.address, lambda reply: Edit(question, reply))
+        await trio.sleep(0.1)
+        await submit(opened, "2", "e2")
+        assert await interrupt(opened) == (None, InterruptOutcome("kept", "signal"))
+
+    assert (await outcome(opened, "e2"))["value"] == 2
 
 
 async def until_none_is_leased(desk: Desk, *, but: int) -> None:
