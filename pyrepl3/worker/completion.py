@@ -17,7 +17,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from .interrupts import call_user
+from .interrupts import runs_user_code
 from .values import cut, encodable
 
 MATCHES = 1000
@@ -167,6 +167,7 @@ def _next_indent(lines: list[str]) -> str:
     return indent + "    " if last.rstrip().endswith(":") else indent
 
 
+@runs_user_code
 def _resolve(path: str, names: dict[str, Any]) -> Any:
     first, *rest = path.split(".")
     value = names.get(first, vars(builtins).get(first, _MISSING))
@@ -177,6 +178,7 @@ def _resolve(path: str, names: dict[str, Any]) -> Any:
     return value
 
 
+@runs_user_code
 def _static_attribute(owner: Any, name: str) -> Any:
     if isinstance(owner, ModuleType):
         return vars(owner).get(name, _MISSING)
@@ -188,6 +190,7 @@ def _static_attribute(owner: Any, name: str) -> Any:
     return value
 
 
+@runs_user_code
 def _attributes(owner: Any) -> list[str]:
     if isinstance(owner, ModuleType):
         return list(vars(owner))
@@ -214,10 +217,11 @@ def _submodules(module: Any) -> list[str]:
     return [] if path is None else [each.name for each in pkgutil.iter_modules(path)]
 
 
+@runs_user_code
 def _of_user(function: Callable[[Any], Any], value: Any) -> Any:
     """What may run user code; None where that raises."""
     try:
-        return call_user(function, value)
+        return function(value)
     except Exception:
         return None
 
@@ -230,6 +234,7 @@ def _starting_with(word: str, candidates: list[str]) -> list[str]:
     return sorted(matches)
 
 
+@runs_user_code
 def _signature(path: str, value: Any) -> str:
     if callable(value):
         signature = _of_user(inspect.signature, value)

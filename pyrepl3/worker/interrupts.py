@@ -124,6 +124,8 @@ class Interrupts:
     def pass_over(self, number: int) -> None:
         """The job of that number, which is no execution, is over: its interrupt strikes nothing."""
         self._last = number
+        if self._words[0] == number:
+            self._words[1] = number
 
     def end(self) -> None:
         """The execution is over; an interrupt that was put off until now was for it alone."""

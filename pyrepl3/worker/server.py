@@ -128,8 +128,10 @@ class Server:
             self._snapshots.note_begun(number)
         handler = self._handlers.get(message.get("type", ""))
         if handler is not None:
+            session = self._transactions
             handler(message)
-            if type(number) is int and "id" in message:
+            # Not in a session that was forked in it: there the number is of none of its jobs.
+            if type(number) is int and "id" in message and session is self._transactions:
                 self._interrupts.pass_over(number)
         elif "id" in message:
             self._fail(message, ValueError(f"unknown type {message.get('type')!r}"))

@@ -41,6 +41,9 @@ LEAVE = SIGRTMIN + 7
 ORPHANED = SIGRTMIN + 8
 """By which the kernel tells a keeper that its parent has died."""
 
+_PF_EXITING = 0x4
+"""Of include/linux/sched.h."""
+
 READY = b"."
 """What a copy writes when its original may go on."""
 READY_MS = 10_000
@@ -67,6 +70,12 @@ class Keeper:
         poller = poll()
         poller.register(self._pidfd, POLLIN)
         return bool(poller.poll(0))
+
+    @property
+    def is_dying(self) -> bool:
+        """Whether somebody has killed it, also where that has not come about yet: to end takes a
+        process as long as it is large. Looks into /proc, which takes 40 µs."""
+        return self.has_ended or _is_dying(self.pid)
 
     def end(self) -> None:
         """Nobody goes back to it any more."""
@@ -282,6 +291,20 @@ class Snapshots:
                 lseek(descriptor, offset, os.SEEK_SET)
         self._taken_over(self.handover.count, self.handover.mark)
         pthread_sigmask(SIG_SETMASK, mask)
+
+
+def _is_dying(pid: int) -> bool:
+    """Whether that child, which has not been waited for, has been sent a SIGKILL, or exits."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            pending = [line.split()[1] for line in file if line.startswith((b"SigPnd", b"ShdPnd"))]
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            flags = int(file.read().rpartition(b")")[2].split()[6])
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    except OSError:  # no descriptor is free, say: nothing is known
+        return False
+    return bool(flags & _PF_EXITING) or any(int(each, 16) >> (SIGKILL - 1) & 1 for each in pending)
 
 
 def _hears_within(descriptor: int, milliseconds: int) -> bool:

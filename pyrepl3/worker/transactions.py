@@ -13,7 +13,7 @@ from .guarding import Guarding
 from .history import History
 from .page_copies import PageCopies
 from .refusals import Refusal
-from .snapshots import Snapshots, SnapshotUnavailable
+from .snapshots import Keeper, Snapshots, SnapshotUnavailable
 
 ROLLBACK_ON_FAILURE, ROLLBACK_ALWAYS = "rollback_on_failure", "rollback_always"
 _OF_ONE_EXECUTION = (ROLLBACK_ON_FAILURE, ROLLBACK_ALWAYS)
@@ -43,6 +43,8 @@ class Transactions:
         self._copy: Undo | None = None
         """What the execution or the transaction is undone by that has no snapshot."""
         self._faults = 0
+        self._signal_was_sent = False
+        """Whether the code that ran last has sent one elsewhere, as far as that is seen."""
         self._counted_s = snapshots.cost_s
         """What of the snapshots' cost is in the account."""
 
@@ -52,8 +54,8 @@ class Transactions:
         opened = self._snapshots.opened
         if opened is None:
             self._guarding.close()  # in a copy that was made for the history, and has taken over
-        elif self._guarding.since and opened.has_ended:
-            self._release()  # somebody has killed it: the next one is due
+        elif self._guarding.since:
+            self._check_kept(opened)
         meant = request.get("transaction") or 0
         if meant and meant != self._open:
             raise Refusal(
@@ -66,6 +68,12 @@ class Transactions:
         if self._guarding.since:
             self._faults = getrusage(RUSAGE_SELF).ru_minflt
         return True
+
+    def _check_kept(self, opened: Keeper) -> None:
+        """Where somebody has killed the snapshot that is kept open, the next one is due."""
+        was_sent, self._signal_was_sent = self._signal_was_sent, False
+        if opened.is_dying if was_sent else opened.has_ended:
+            self._release()
 
     def _stay_within(self, request: Message) -> bool:
         policy = request.get("transaction_policy")
@@ -134,6 +142,9 @@ class Transactions:
         self._copy = None
         if self._keeps_open(request):
             faults = getrusage(RUSAGE_SELF).ru_minflt - self._faults
+            self._signal_was_sent = any(
+                entry["kind"] == "signal_sent" for entry in answer.get("uncovered") or ()
+            )
             self._guarding.note(answer["duration_s"], faults)
         elif self._is_kept(request):
             self._guarding.close()

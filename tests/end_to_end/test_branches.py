@@ -396,3 +396,28 @@ async def test_a_pool_forgets_snapshots_whose_processes_died(
         pool = supervisor._tree.pool
         assert pool is not None
         await eventually(lambda: list(pool._state.templates) == ["python"])
+
+
+HANGS = """if True:
+    import time
+    class Hangs:
+        def __dir__(self): time.sleep(60)
+    hangs = Hangs()
+"""
+
+
+async def test_the_first_question_of_a_branch_can_be_interrupted(
+    supervisor: pyrepl3.Supervisor,
+) -> None:
+    """Its numbers begin anew: those of the session that it was forked from are not its own."""
+    async with supervisor.session() as session:
+        (await session.run(HANGS)).raise_for_error()
+        for _ in range(5):
+            await session.run("1")
+        (branch,) = await session.fork(1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(branch.complete, "hangs.")
+            await trio.sleep(0.2)
+            outcome = await branch.interrupt(grace_s=5.0)
+
+        assert (outcome.state, outcome.by) == ("kept", "signal")

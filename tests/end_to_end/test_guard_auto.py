@@ -41,11 +41,15 @@ async def value(session: pyrepl3.Session, code: str) -> object:
 
 
 def keepers(session: pyrepl3.Session) -> list[int]:
-    return [
-        child.pid
-        for child in psutil.Process(session.pid).children()
-        if child.status() != psutil.STATUS_ZOMBIE
-    ]
+    return [child.pid for child in psutil.Process(session.pid).children() if is_alive(child)]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """It may be reaped while it is looked at."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def test_a_crash_goes_back_to_the_last_snapshot_and_names_what_is_undone_with_it(
@@ -170,6 +174,22 @@ async def test_a_snapshot_that_was_killed_is_taken_anew(session: pyrepl3.Session
     assert after != before
     assert ended.state == "rolled_back"
     assert await value(session, "n") in (1, 2)
+
+
+@pytest.mark.parametrize("number", range(3))
+async def test_a_snapshot_that_is_being_killed_is_taken_anew(
+    session: pyrepl3.Session, number: int
+) -> None:
+    """To end takes it longer than the next execution takes to begin."""
+    await session.run(DEAR)
+    await session.run("n += 1")
+    await eventually(lambda: len(keepers(session)) == 1)
+    [before] = keepers(session)
+    await session.run(f"import os; os.kill({before}, 9)")
+    ended = await session.run(EXIT)
+
+    assert ended.error is not None
+    assert ended.state == "rolled_back", number
 
 
 async def test_a_full_guard_leaves_nothing_at_risk(session: pyrepl3.Session) -> None:

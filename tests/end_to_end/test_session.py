@@ -515,7 +515,10 @@ UNHELPFUL = """if True:
         def __call__(self): pass
     class Hangs:
         def __dir__(self): time.sleep(60)
-    raises, hangs = Raises(), Hangs()
+    class Waits:
+        @property
+        def __class__(self): time.sleep(60)
+    raises, hangs, waits = Raises(), Hangs(), Waits()
 """
 
 
@@ -526,12 +529,16 @@ async def test_editors_get_an_empty_answer_where_the_users_code_raises_or_hangs(
         assert (await session.complete("raises.")).matches == ()
         with pytest.raises(pyrepl3.InternalError, match="SystemExit"):
             await session.inspect("raises(")
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(session.complete, "hangs.")
-            await trio.sleep(0.2)
-            outcome = await session.interrupt()
-        assert (outcome.state, outcome.by) == ("kept", "signal")
+        for hung in ("waits.", "hangs."):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(session.complete, hung)
+                await trio.sleep(0.2)
+                outcome = await session.interrupt()
+        assert (outcome.state, outcome.by, outcome.execution) == ("kept", "signal", None)
         assert (await session.run("1")).value == 1
+        own = await session.run("import signal; signal.raise_signal(signal.SIGINT)")
+        assert own.error is not None
+        assert own.error.name == "KeyboardInterrupt"
 
 
 # --- what a script can do -----------------------------------------------------------------------

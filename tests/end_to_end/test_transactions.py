@@ -576,6 +576,92 @@ async def test_what_is_left_when_the_queue_is_full_is_rolled_back_before_anythin
             await session.commit()
 
 
+async def test_a_block_that_cannot_be_committed_is_rolled_back(
+    supervisor: pyrepl3.Supervisor,
+) -> None:
+    limits = pyrepl3.Limits(queued_executions=2)
+    async with supervisor.session(limits=limits) as session, trio.open_nursery() as nursery:
+        await session.run("import time; x = 1")
+        with pytest.raises(pyrepl3.QueueFull):
+            await fill_the_queue_of_a_block(session, nursery)
+        await trio.sleep(0.7)
+
+        assert await value(session, "x") == 1
+
+
+async def fill_the_queue_of_a_block(session: pyrepl3.Session, nursery: trio.Nursery) -> None:
+    async with session.transaction():
+        for _ in range(3):
+            nursery.start_soon(session.run, "x = 2; time.sleep(0.2)")
+        await trio.sleep(0.1)
+
+
+async def test_each_of_several_blocks_ends_its_own_transaction_or_was_refused(
+    supervisor: pyrepl3.Supervisor,
+) -> None:
+    """More is sent in one turn than the session's mailbox has room for."""
+    ends: list[str] = []
+
+    async def block(session: pyrepl3.Session) -> None:
+        try:
+            async with session.transaction():
+                await trio.sleep(0.01)
+            ends.append("committed")
+        except pyrepl3.PyreplError as error:
+            ends.append(type(error).__name__)
+
+    async with supervisor.session(limits=pyrepl3.Limits(queued_executions=100)) as session:
+        for _ in range(10):
+            async with trio.open_nursery() as nursery:
+                for _ in range(40):
+                    nursery.start_soon(session.run, "1")
+                for _ in range(2):
+                    nursery.start_soon(block, session)
+            with pytest.raises(pyrepl3.NoTransaction):
+                await session.rollback()
+    assert set(ends) <= {"committed", "TransactionActive"}
+    assert ends.count("committed") >= 10
+
+
+async def test_what_is_sent_behind_the_end_of_a_transaction_runs_after_it(
+    session: pyrepl3.Session,
+) -> None:
+    await session.run("x = 1")
+    for end, expected in ((session.commit, 2), (session.rollback, 2)):
+        await session.begin()
+        await session.run("x = 2" if end == session.commit else "x = 3")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.run, "import time; time.sleep(0.1)")
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(end)
+            await trio.testing.wait_all_tasks_blocked()
+            assert await value(session, "x") == expected
+
+
+async def test_beginnings_that_are_refused_leave_the_sessions_policy(
+    supervisor: pyrepl3.Supervisor,
+) -> None:
+    limits = pyrepl3.Limits(queued_executions=1)
+    policy: pyrepl3.TransactionPolicy = "rollback_on_failure"
+    async with supervisor.session(limits=limits, transaction_policy=policy) as session:
+        await session.run("import time; x = 1")
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(session.run, "time.sleep(0.2)")
+            await trio.sleep(0.1)
+            for _ in range(2):
+                nursery.start_soon(begin_in_vain, session)
+        ended = await session.run("x = 2; 1 / 0")
+
+        assert ended.state == "rolled_back"
+        assert await value(session, "x") == 1
+
+
+async def begin_in_vain(session: pyrepl3.Session) -> None:
+    with pytest.raises(pyrepl3.QueueFull):
+        await session.begin()
+
+
 async def test_a_snapshot_is_no_child_for_whose_output_each_line_has_to_wait(
     session: pyrepl3.Session,
 ) -> None:
