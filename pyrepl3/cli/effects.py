@@ -25,10 +25,10 @@ _UNCOVERED = {
     "datagram_sent": "{} was sent a datagram",
     "signal_sent": "signal {} was sent",
     "process_started": "{} was started",
-    "process_running": "{} was left running",
-    "thread_running": "thread {} was left running",
     "more": "{} more",
 }
+_ENDED = {"process_running": "process {}", "thread_running": "thread {}"}
+"""What a roll back ends, as it ends the process that has it."""
 
 
 def names_told(report: NamespaceReport | None) -> str:
@@ -54,7 +54,13 @@ def _entry(entry: NameEntry) -> str:
 def not_undone(uncovered: Sequence[Uncovered] | None) -> str:
     """A line for each thing; "" where there is none, or where that is not known."""
     shown = list(uncovered or ())
-    lines = [_UNCOVERED[each.kind].format(each.detail) for each in shown[:MOST_LINES]]
+    lines = [_left(each) for each in shown[:MOST_LINES]]
     if len(shown) > MOST_LINES:
-        lines.append(f"{len(shown) - MOST_LINES} more")
-    return "".join(f"[not undone: {line}]\n" for line in lines)
+        lines.append(f"not undone: {len(shown) - MOST_LINES} more")
+    return "".join(f"[{line}]\n" for line in lines)
+
+
+def _left(uncovered: Uncovered) -> str:
+    if uncovered.kind in _ENDED:
+        return "ended with it: " + _ENDED[uncovered.kind].format(uncovered.detail)
+    return "not undone: " + _UNCOVERED[uncovered.kind].format(uncovered.detail)

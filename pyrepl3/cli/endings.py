@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 
 from pyrepl3.cli.statuses import FAILED, INTERRUPTED
-from pyrepl3.cli.texts import ROLLED_BACK
+from pyrepl3.cli.texts import ROLLED_BACK, TRANSACTION_ROLLED_BACK
 from pyrepl3.errors import Code
 from pyrepl3.events import Error, InterruptOutcome, Result
 
@@ -46,9 +46,12 @@ def describe_death(ending: Error) -> str:
     return ending.value or ending.name
 
 
-def describe_undoing(ending: Result | Error) -> str:
-    """What was undone, in lines to be shown behind it; "" where nothing was."""
-    text = ROLLED_BACK if ending.state == "rolled_back" else ""
+def describe_undoing(ending: Result | Error, *, whole: bool = False) -> str:
+    """What was undone, in lines to be shown behind it; "" where nothing was. ``whole``: it was in a
+    transaction, all of which is undone."""
+    text = ""
+    if ending.state == "rolled_back":
+        text = TRANSACTION_ROLLED_BACK if whole else ROLLED_BACK
     if ending.lost_since:
         text += f"[a crash has undone, with it: {_listed(ending.lost_since)}]\n"
     if text and ending.by_reference:

@@ -21,7 +21,7 @@ from pyrepl3.cli.effects import names_told, not_undone
 from pyrepl3.cli.endings import describe_death, describe_undoing, is_death, status_of
 from pyrepl3.cli.scripts import PlainDisplays
 from pyrepl3.cli.statuses import INTERRUPTED
-from pyrepl3.cli.texts import MAY_GO_ON, NOT_STOPPED, OVER_DEADLINE
+from pyrepl3.cli.texts import END_ITS_THREADS, MAY_GO_ON, NOT_STOPPED, OVER_DEADLINE
 from pyrepl3.config import Guard, TransactionPolicy
 from pyrepl3.errors import Code, ExecutionNotFound, ServiceUnreachable, SessionLost
 from pyrepl3.events import Error, Result
@@ -126,6 +126,8 @@ def _show_error(ending: Error) -> None:
     traceback = "".join(ending.traceback)
     if traceback or not is_death(ending):
         descriptors.say(traceback or f"pyrepl3: {ending.name}: {ending.value}\n")
+    if ending.code == Code.SNAPSHOT_UNAVAILABLE:
+        descriptors.say(END_ITS_THREADS)
     if ending.code == Code.EXECUTION_TIMEOUT:
         descriptors.say(OVER_DEADLINE)
     if is_death(ending):

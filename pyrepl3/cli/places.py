@@ -43,6 +43,14 @@ class Place(Protocol):
     def is_remote(self) -> bool:
         """Whether its sessions are a service's, and left as they are."""
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether its session does, when the prompt is left."""
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether a transaction was open in its session, when that was found."""
+
     def open(self) -> AbstractAsyncContextManager[None]:
         """For the length of the prompt."""
 
@@ -68,6 +76,8 @@ class OwnPlace:
 
     record_trace: str | None
     is_remote: bool = attrs.field(default=False, init=False)
+    goes_on: bool = attrs.field(default=False, init=False)
+    is_in_transaction: bool = attrs.field(default=False, init=False)
     _service: Supervisor | None = attrs.field(default=None, init=False)
 
     @asynccontextmanager

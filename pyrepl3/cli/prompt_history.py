@@ -20,15 +20,18 @@ from pyrepl3.cli.texts import (
     HISTORY_USAGE,
     NO_HISTORY,
     NOT_IN_HISTORY,
+    NOTHING_CAME_AFTER,
     NOTHING_TO_REDO,
     NOTHING_TO_UNDO,
     REDONE,
+    REQUEST_IS_ALONE,
+    UNDO_USAGE,
     UNDONE,
 )
 from pyrepl3.client.history import History, HistoryEntry
 from pyrepl3.errors import ExecutionNotFound
 
-_ASKED = re.compile(r"\s*%(history|undo|redo)(?:\s+(\S+))?\s*")
+_ASKED = re.compile(r"\s*%(history|undo|redo)(?:\s+(.*\S))?\s*")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 LINE_CHARACTERS = 60
 """Of a cell, in a list."""
@@ -47,6 +50,8 @@ class PromptHistory:
 
     _cells: dict[str, _Cell] = attrs.field(factory=dict)
     """By the ids of their executions, the oldest first."""
+    is_kept: bool = False
+    """As far as it was told here."""
 
     def ran(self, execution: str, number: int, code: str) -> None:
         """That cell runs under that id."""
@@ -65,10 +70,16 @@ class PromptHistory:
         """Do it; what is to be said. Raises TransactionActive, ConfigInvalid, SessionLost."""
         if kind == "history":
             if argument is None:
-                return self.listed(await session.history())
+                history = await session.history()
+                self.is_kept = history.count > 0
+                return self.listed(history)
             if not _NUMBER.fullmatch(argument):
                 return HISTORY_USAGE
             return await self._keep(session, int(argument))
+        if kind == "redo" and argument is not None:
+            return REQUEST_IS_ALONE.format(request="%redo")
+        if argument is not None and len(argument.split()) > 1:
+            return UNDO_USAGE
         if not (await session.history()).count:
             return NO_HISTORY
         try:
@@ -76,13 +87,16 @@ class PromptHistory:
                 undone = await session.undo(to=self._execution(argument))
                 return UNDONE.format(execution=self._named(undone))
             return REDONE.format(execution=self._named(await session.redo()))
-        except ExecutionNotFound:
+        except ExecutionNotFound as error:
+            if error.why.startswith("nothing came after"):
+                return NOTHING_CAME_AFTER.format(cell=argument)
             if kind == "redo":
                 return NOTHING_TO_REDO
             return NOTHING_TO_UNDO if argument is None else NOT_IN_HISTORY.format(cell=argument)
 
     async def _keep(self, session: AnySession, count: int) -> str:
         await session.keep_history(count)
+        self.is_kept = count > 0
         return HISTORY_KEPT.format(count=count) if count else HISTORY_ENDED
 
     def _execution(self, name: str | None) -> str | None:

@@ -22,7 +22,7 @@ from pyrepl3.cli.endings import describe_death, describe_undoing, is_death, stat
 from pyrepl3.cli.line_editor import CLEARED, GONE, LEAVE, LineEditor
 from pyrepl3.cli.pictures import Pictures
 from pyrepl3.cli.places import Followed, Place
-from pyrepl3.cli.prompt_requests import BACK, FORK, PromptRequests
+from pyrepl3.cli.prompt_requests import BACK, FORK, PromptRequests, told_of
 from pyrepl3.cli.prompt_signals import PromptSignals
 from pyrepl3.cli.signals import AnySession, caught_signals
 from pyrepl3.cli.surroundings import finish_code
@@ -31,9 +31,12 @@ from pyrepl3.cli.texts import (
     BRANCH_LOST,
     BRANCH_NOTE,
     BRANCHED,
+    CANCELLED,
     EMPTY_INTERRUPT,
     NO_BRANCH,
     SESSION_LOST,
+    TRANSACTION_LEFT,
+    TRANSACTION_NOTE,
 )
 from pyrepl3.errors import PyreplError, SessionLost
 from pyrepl3.events import Error, Result
@@ -76,8 +79,14 @@ class _PromptLoop:
     _requests: PromptRequests = attrs.field(factory=PromptRequests, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.editor = LineEditor(lambda: self.place.note() + BRANCH_NOTE * self._branches)
+        self.editor = LineEditor(self._note)
+        self.signals.is_protected = lambda: self._requests.is_protected
         self.place.watch(self.editor.refresh)
+
+    def _note(self) -> str:
+        """What stands before the prompt."""
+        transaction = TRANSACTION_NOTE if self._requests.is_in_transaction else ""
+        return self.place.note() + BRANCH_NOTE * self._branches + transaction
 
     async def run(self, numbers: AsyncIterator[int]) -> int:
         """Open session after session until one is left; the exit status."""
@@ -94,6 +103,7 @@ class _PromptLoop:
     async def _use_session(self, *, greet: bool) -> int | None:
         """The exit status, or None when the session was lost."""
         async with self.place.session() as session:
+            self._requests.begin_session(is_in_transaction=self.place.is_in_transaction)
             if greet:
                 banner = self.place.banner(session, self.pictures.folder)
                 await standard_output.write("stdout", banner)
@@ -135,7 +145,7 @@ class _PromptLoop:
                 raise
             except PyreplError as error:
                 # Too large, too many that wait, or out of reach for too long.
-                descriptors.say(f"{error.what}: {error.why}. {error.how}.\n")
+                descriptors.say(told_of(error))
                 continue
             if ending is None:
                 continue
@@ -152,8 +162,13 @@ class _PromptLoop:
 
     async def _use_branch(self, session: AnySession) -> int | None:
         """The exit status; None where it goes on in the session that it was forked from."""
-        (branch,) = await session.fork(1)
+        with self._interruptible(session) as scope:
+            (branch,) = await session.fork(1)
+        if scope.cancelled_caught:
+            await standard_output.write("stdout", CANCELLED)
+            return None
         self._branches += 1
+        was_kept, self._requests.history.is_kept = self._requests.history.is_kept, False
         try:
             await standard_output.write("stdout", BRANCHED)
             status = await self._converse(branch)
@@ -162,8 +177,9 @@ class _PromptLoop:
             status = None
         finally:
             self._branches -= 1
+            self._requests.history.is_kept = was_kept
+        await branch.close()
         if status is None:
-            await branch.close()
             await standard_output.write("stdout", BACK_AGAIN)
         return status
 
@@ -171,7 +187,7 @@ class _PromptLoop:
         with self._interruptible(session) as scope:
             told = await self._requests.answer(session, line)
         if scope.cancelled_caught:
-            return None
+            told = CANCELLED
         if told is not None:
             await standard_output.write("stdout", told)
             return None
@@ -218,7 +234,8 @@ class _PromptLoop:
                 if scope.cancelled_caught:
                     return None
             else:
-                events = await stack.enter_async_context(stream)
+                with self.signals.heard_meanwhile(session):
+                    events = await stack.enter_async_context(stream)
             begun(events.execution)
             with self.signals.heard_by(session, events.execution):
                 ending = await self.conversation.follow(events)
@@ -237,7 +254,8 @@ class _PromptLoop:
         self._show_effects(ending)
 
     def _show_effects(self, ending: Result | Error) -> None:
-        told = names_told(ending.namespace) + describe_undoing(ending)
+        whole = self._requests.is_in_transaction
+        told = names_told(ending.namespace) + describe_undoing(ending, whole=whole)
         if ending.state == "rolled_back":
             told += self._requests.take_uncovered()
         descriptors.say(told)
@@ -247,6 +265,8 @@ class _PromptLoop:
         service is left as it is."""
         status = (ending.exit_status if ending is not None else None) or 0
         if self.place.is_remote:
+            if self._requests.is_in_transaction and self.place.goes_on:
+                descriptors.say(TRANSACTION_LEFT)
             if ending is not None and not _WHOLE_NUMBER.fullmatch(ending.value):
                 descriptors.say(f"{ending.value}\n")
             return status

@@ -15,7 +15,13 @@ import trio
 from actors import open_body_nursery
 from pyrepl3.cli import descriptors
 from pyrepl3.cli.signals import FOR_EVER_S, AnySession, Signals
-from pyrepl3.cli.texts import INTERRUPT_WAITS, INTERRUPTED_LATER, INTERRUPTING_AGAIN
+from pyrepl3.cli.texts import (
+    INTERRUPT_WAITS,
+    INTERRUPTED_LATER,
+    INTERRUPTING_AGAIN,
+    LOST_THEN,
+    UNDONE_THEN,
+)
 
 HINT_S = 2.0
 """From a Ctrl-C that has not stopped the code to the hint that another one will."""
@@ -29,6 +35,8 @@ class PromptSignals(Signals):
 
     is_connected: Callable[[], bool] = lambda: True
     """Whether an interrupt can be heard now."""
+    is_protected: Callable[[], bool] = lambda: False
+    """Whether what is killed is undone, and not lost."""
 
     async def interrupt(self, session: AnySession, execution: str | None, count: int) -> None:
         """First ask; then set a limit, and say so; then end it at once."""
@@ -40,7 +48,8 @@ class PromptSignals(Signals):
         if count == 1:
             await self._ask(session, execution)
         elif count == 2:
-            descriptors.say(INTERRUPTING_AGAIN.format(grace_s=SECOND_GRACE_S))
+            told = INTERRUPTING_AGAIN.format(grace_s=SECOND_GRACE_S, fate=self._fate)
+            descriptors.say(told)
             await session.interrupt(execution, grace_s=SECOND_GRACE_S)
         else:
             await session.interrupt(execution, grace_s=THIRD_GRACE_S)
@@ -55,4 +64,8 @@ class PromptSignals(Signals):
     async def _hint(self) -> None:
         await trio.sleep(HINT_S)
         if self._interrupts == 1 and self.is_connected():
-            descriptors.say(INTERRUPT_WAITS)
+            descriptors.say(INTERRUPT_WAITS.format(fate=self._fate))
+
+    @property
+    def _fate(self) -> str:
+        return UNDONE_THEN if self.is_protected() else LOST_THEN

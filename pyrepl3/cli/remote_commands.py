@@ -24,7 +24,7 @@ from pyrepl3.cli.named_sessions import describe_end, describe_snapshot, find_nam
 from pyrepl3.cli.programs import ProgramUnreadable, from_standard_input
 from pyrepl3.cli.prompt_history import PromptHistory
 from pyrepl3.cli.statuses import FAILED, INTERRUPTED
-from pyrepl3.cli.texts import NO_HISTORY_IN_SHELL
+from pyrepl3.cli.texts import HISTORY_KEPT, NO_HISTORY_IN_SHELL
 from pyrepl3.config import DEFAULT_TEMPLATE
 from pyrepl3.errors import ExecutionNotFound, SessionLost, SessionNotFound
 from pyrepl3.remote.client import Client
@@ -75,6 +75,8 @@ async def _do(client: Client, command: asked.RemoteCommand, connection: Connecti
                 return _print(_as_json(attrs.asdict(history)))
             if not history.count:
                 return _print(NO_HISTORY_IN_SHELL.format(session=command.session))
+            if command.keep is not None and not history.entries:
+                return _print(HISTORY_KEPT.format(count=command.keep))
             return _print(PromptHistory().listed(history))
         case asked.SessionUndo():
             async with client.attach(command.session) as session:

@@ -36,11 +36,17 @@ class RemotePlace:
 
     command: Connect
     is_remote: bool = attrs.field(default=True, init=False)
+    is_in_transaction: bool = attrs.field(default=False, init=False)
     _client: Client | None = attrs.field(default=None, init=False)
     _is_connected: bool = attrs.field(default=False, init=False)
     _is_told: bool = attrs.field(default=False, init=False)
     """Whether its user hears of the connection: not of the first, nor of the end."""
     _refresh: Callable[[], bool] = attrs.field(default=lambda: False, init=False)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its session does, when the prompt is left."""
+        return self.command.session_named is not None
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
@@ -77,7 +83,11 @@ class RemotePlace:
         """Of those that are open."""
         assert self._client is not None
         found = find_named(await self._client.list_sessions(), name)
-        return None if found is None or found["standing"] != "open" else str(found["session"])
+        if found is None or found["standing"] != "open":
+            self.is_in_transaction = False
+            return None
+        self.is_in_transaction = bool(found["in_transaction"])
+        return str(found["session"])
 
     def banner(self, session: AnySession, pictures: str) -> str:
         """Which session, and what becomes of it."""

@@ -97,6 +97,16 @@ class Signals:
                 self._to_be_taken = None
 
     @contextmanager
+    def heard_meanwhile(self, session: AnySession) -> Generator[None]:
+        """For the length of the block, in which an execution is sent but has not begun, Ctrl-C is
+        for what keeps it waiting, and then for it."""
+        self._running = session, None
+        try:
+            yield
+        finally:
+            self._running = None
+
+    @contextmanager
     def heard_by(self, session: AnySession, execution: str | None) -> Generator[None]:
         """For the length of the block, in which an execution has begun, Ctrl-C is for it; None: for
         whatever runs."""

@@ -9,8 +9,8 @@ Usage:
   pyrepl3 run FILE [ARGUMENT...]   run a script
   pyrepl3 - [ARGUMENT...]          run the standard input
   pyrepl3 serve [--port PORT]      let clients use sessions over a WebSocket; serve --help tells all
-  pyrepl3 session ACTION           create, ls, info, attach, logs, interrupt, close sessions of a
-                                   service
+  pyrepl3 session ACTION           create, ls, info, attach, logs, interrupt, history, undo, redo,
+                                   fork, snapshot, close … sessions of a service
   pyrepl3 exec SESSION -c CODE     run code in one of them; session --help tells all
   pyrepl3 cp FILE SESSION:PATH     copy a file into its directory; the other way round out of it
   pyrepl3 console [--open]         a link to the service's page, for a browser
@@ -41,6 +41,7 @@ At the prompt:
               session as it was
   %report     shows from now on which names the code added (+), changed (~) and removed (-); once
               more: it does not
+  %help       shows this
   ?name       shows signature and docstring (name? does, too)
   Ctrl-C      clears the line; while code runs: interrupts it and keeps the variables.
               Once more, where it does not stop: ends its session in 3 seconds
@@ -58,6 +59,8 @@ Exit status: python's. 0; 1 after an uncaught exception; what sys.exit() was giv
 line that cannot be understood, or a file that cannot be read; 130 after Ctrl-C; 128 + N when
 signal N ended the script.
 """
+
+PROMPT_HELP = HELP[HELP.index("At the prompt:") : HELP.index("\nScripts run")]
 
 SERVE_HELP = """\
 Lets clients open sessions and run code in them: over a WebSocket, at ws://127.0.0.1:8765/v1/ws, or
@@ -223,12 +226,14 @@ understood, a file that is no recording or has nothing in it, or where TLC is mi
 
 BANNER = """\
 PyREPL3 {version}, Python {python}, in process {pid}
-?name inspects, Tab completes, Ctrl-C interrupts, Ctrl-D leaves. Plots are saved in {pictures}
+?name inspects, Tab completes, Ctrl-C interrupts, Ctrl-D leaves, %help shows what else there is.
+Plots are saved in {pictures}
 """
 
 REMOTE_BANNER = """\
 PyREPL3 {version}, session {session} of {url}, in process {pid}; it {future} when you leave
-?name inspects, Tab completes, Ctrl-C interrupts, Ctrl-D leaves. Plots are saved in {pictures}
+?name inspects, Tab completes, Ctrl-C interrupts, Ctrl-D leaves, %help shows what else there is.
+Plots are saved in {pictures}
 """
 GOES_ON, IS_CLOSED = "goes on", "is closed"
 
@@ -245,6 +250,18 @@ BACK_AGAIN = "[back in the session that it was forked from]\n"
 NO_BRANCH = "[this is no branch: %fork goes on in one]\n"
 BRANCH_NOTE = "(branch) "
 COMMITTED = "[committed]\n"
+TRANSACTION_NOTE = "(transaction) "
+TRANSACTION_ROLLED_BACK = (
+    "[rolled back: the variables are as they were when the transaction began, which has ended]\n"
+)
+TRANSACTION_LEFT = (
+    "[a transaction is open: it is rolled back when nobody has come back for a while (60 s, where "
+    "the service says nothing else)]\n"
+)
+TRANSACTION_OPEN = "[a transaction is open: %commit or %rollback ends it]\n"
+NO_TRANSACTION = "[no transaction is open; one that was begun has ended by now, by a crash maybe]\n"
+NOT_COPIED = "[the session cannot be copied as it is: {why}]\n"
+CANCELLED = "[it is waited for no more]\n"
 UNDONE = "[undone: {execution}]\n"
 REDONE = "[there again: {execution}]\n"
 NO_REQUEST = "[there is no {request}: {hint}]\n"
@@ -259,12 +276,15 @@ NO_HISTORY = "[no history is kept: %history 10 keeps that of 10 pieces of code, 
 NO_HISTORY_IN_SHELL = (
     "no history is kept: `pyrepl3 session history {session} --keep 10` keeps it from here on\n"
 )
-HISTORY_KEPT = "[from here on the last {count} can be undone; a crash is undone meanwhile]\n"
+HISTORY_KEPT = "[from here on {count} can be undone, the last ones; a crash is undone meanwhile]\n"
 HISTORY_ENDED = "[no history is kept from here on]\n"
-HISTORY_IS_EMPTY = "[nothing has run since the history is kept]\n"
+HISTORY_IS_EMPTY = "[nothing that can be undone has run since; beside other threads nothing can]\n"
+NOTHING_CAME_AFTER = "[nothing came after {cell} that is not undone already]\n"
+UNDO_USAGE = "[%undo undoes the last piece of code, %undo 3 all that came after cell 3]\n"
 HISTORY_TOTAL = "{held:>9}  of {most} for {count}\n"
 REPORTING = "[from now on it is told what code does to the names; %report ends that]\n"
 NOT_REPORTING = "[it is not told any more what code does to the names]\n"
+END_ITS_THREADS = "pyrepl3: end its threads, where it has any; or --allow-copy, for --policy\n"
 OVER_DEADLINE = "pyrepl3: it was interrupted at its deadline, which the session's limits set\n"
 NO_CONNECTION = "(no connection) "
 INTERRUPTED_LATER = """
@@ -283,13 +303,14 @@ EMPTY_INTERRUPT = "Ctrl-D or exit() leaves.\n"
 
 INTERRUPT_WAITS = """
 The code has not stopped yet; it was asked to, and may be busy where it cannot hear it.
-Ctrl-C once more ends its process, and its variables are lost then.
+Ctrl-C once more ends its process, and {fate}.
 """
 
 INTERRUPTING_AGAIN = """\
 
-The code has not stopped yet. In {grace_s:g} s its process is ended, and its variables are lost.
+The code has not stopped yet. In {grace_s:g} s its process is ended, and {fate}.
 """
+LOST_THEN, UNDONE_THEN = "its variables are lost then", "what it did is undone then"
 
 SESSION_LOST = """\
 The session is lost, and its variables with it: {cause}.

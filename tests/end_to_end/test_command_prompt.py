@@ -119,7 +119,7 @@ def test_a_transaction_is_begun_and_ended_at_the_prompt(terminal: Terminal) -> N
     assert "%commit" in terminal.enter("%begin")
     assert "[rolled back: " in terminal.enter("%rollback")
     assert "\n'keptkept'" in terminal.enter("word * 2")
-    assert "nothing to commit" in terminal.enter("%commit")
+    assert "no transaction is open" in terminal.enter("%commit")
     terminal.enter("%begin")
     shown = terminal.enter("word = 'x'; import os; os._exit(3)")
     assert "[rolled back: " in shown
@@ -129,11 +129,37 @@ def test_a_transaction_is_begun_and_ended_at_the_prompt(terminal: Terminal) -> N
     assert "[committed]" in terminal.enter("%commit")
 
 
+def test_a_transaction_is_seen_at_the_prompt_as_long_as_it_is_open(terminal: Terminal) -> None:
+    terminal.type("%begin\r")
+    terminal.expect("(transaction) >>>")
+    terminal.type("import os; os._exit(3)\r")
+    terminal.expect("when the transaction began, which has ended")
+    terminal.wait_prompt()
+    assert "(transaction)" not in terminal.enter("1")
+
+
+def test_ctrl_c_ends_a_fork_that_hangs(terminal: Terminal) -> None:
+    terminal.enter("import os, time; os.register_at_fork(before=lambda: time.sleep(60))")
+    terminal.type("%fork\r")
+    time.sleep(0.5)
+    terminal.process.sendintr()
+    terminal.expect("its variables are lost then")
+    terminal.process.sendintr()
+    terminal.expect("A new session is open")
+    terminal.wait_prompt()
+
+
+def test_the_prompt_tells_what_it_can(terminal: Terminal) -> None:
+    shown = terminal.enter("%help")
+    assert "%history N" in shown
+    assert "Ctrl-D" in shown
+
+
 def test_what_ran_is_undone_and_redone_at_the_prompt(terminal: Terminal) -> None:
     assert "no history is kept" in terminal.enter("%history")
     assert "no history is kept" in terminal.enter("%undo")
-    assert "the last 5" in terminal.enter("%history 5")
-    assert "nothing has run" in terminal.enter("%history")
+    assert "from here on 5" in terminal.enter("%history 5")
+    assert "nothing that can be undone" in terminal.enter("%history")
     terminal.enter("word = 'one'")
     terminal.enter("word = 'two'")
     terminal.enter("word = 'three'")

@@ -62,7 +62,7 @@ def test_code_is_undone_as_its_policy_and_its_guard_say(say: Say) -> None:
 def test_what_ran_is_undone_and_redone(say: Say) -> None:
     say("session", "create", "--name", "mine")
     assert b"no history is kept" in say("session", "history", "mine").stdout
-    assert b"nothing has run" in say("session", "history", "mine", "--keep", "3").stdout
+    assert b"from here on 3" in say("session", "history", "mine", "--keep", "3").stdout
     for number in range(3):
         say("exec", "mine", "-c", f"x = {number}")
     told = json.loads(say("session", "history", "mine", "--json").stdout)

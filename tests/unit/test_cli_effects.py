@@ -37,7 +37,8 @@ def test_every_kind_has_its_words() -> None:
     for kind in get_args(UncoveredKind):
         line = not_undone([Uncovered(kind, "THIS")])
 
-        assert line.startswith("[not undone: ")
+        is_ended = kind in ("process_running", "thread_running")
+        assert line.startswith("[ended with it: " if is_ended else "[not undone: ")
         assert "THIS" in line
 
 
