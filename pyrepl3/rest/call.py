@@ -75,8 +75,10 @@ class Call(Request[Principal, None, State]):
                 data += chunk
                 if len(data) > BODY_BYTES:
                     raise too_large(BODY_BYTES)
+        if not data and not may_be_empty:
+            raise bad_message("it has no body, and needs one, as JSON", how=wishes.DOCS)
         try:
-            message = {} if may_be_empty and not data else decode_json(bytes(data))
+            message = decode_json(bytes(data)) if data else {}
         except BadMessage as error:
             raise bad_message(error.why, how=wishes.DOCS) from error
         return cast(T, wishes.read(message, kind))

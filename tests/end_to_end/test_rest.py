@@ -191,6 +191,16 @@ async def test_code_without_a_session_has_a_policy_and_a_guard_too(rest: Rest) -
     assert (lost["code"], lost["state"]) == ("WORKER_DIED", "lost")
 
 
+async def test_a_request_without_the_body_that_it_needs_is_told_so(rest: Rest) -> None:
+    session = await rest.open()
+    for answer in (
+        await rest.http.post(f"/v1/sessions/{session}/fork"),
+        await rest.http.post("/v1/executions"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (400, "BAD_MESSAGE")
+        assert "no body" in answer.json()["why"]
+
+
 async def test_code_without_a_session_reports_its_names_where_it_is_asked_to(rest: Rest) -> None:
     wish = {"code": "x = [1]", "report_namespace": True}
     told = (await rest.http.post("/v1/executions", json=wish)).json()
