@@ -124,8 +124,8 @@ class SaysThatALostStateIsKept(SessionState):
 class SaysThatWhatIsUndoneIsKept(SessionState):
     """Lets who asked for an interrupt believe that its execution had an effect."""
 
-    def _outcome(self, rung: Rung, rolled_back: bool) -> InterruptOutcome:
-        return super()._outcome(rung, False)
+    def _outcome(self, job: Job, rung: Rung, rolled_back: bool) -> InterruptOutcome:
+        return super()._outcome(job, rung, False)
 
 
 class KillsForGood(SessionState):
