@@ -570,7 +570,8 @@ ReapWorker(p) ==
     /\ processes' = Killed(OrphansOf(p) \ Heir(p))
     /\ UNCHANGED <<service, down, up, page, zygote>>
 
-\* Another worker of it has died. What that has left is not told from what ours has.
+\* Another worker of it has died. What that has left is not told from what ours has. One step,
+\* as the orphans are listed before the names are read: an orphan's parent names nobody else.
 SweepOrphans ==
     /\ zygote
     /\ processes' = Killed({q \in Orphans : ~IsNamed(q)})

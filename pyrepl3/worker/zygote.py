@@ -304,15 +304,23 @@ class Zygote:
     def _kill_orphans(self) -> None:
         """But for those whose original has died too, of which we have yet to hear."""
         self._forget_copies()
+        # Listed before the names are read: whoever is an orphan by then has an original that is
+        # dead, and names nobody else any more. Read first, a name may be that of the snapshot
+        # before, and the one that has outlived its original meanwhile would be killed.
+        found = orphans.children()
         known = self._workers.keys() | self._spared | self._copies.keys()
-        if any(child not in known for child in orphans.children()):
-            named = {
-                pid
-                for page in self._workers.values()
-                for pid in _named_on(page)
-                if _has_page(pid, page)
-            }
-            orphans.kill_orphans(spared=known | named)
+        strays = [child for child in found if child not in known]
+        if not strays:
+            return
+        named = {
+            pid
+            for page in self._workers.values()
+            for pid in _named_on(page)
+            if _has_page(pid, page)
+        }
+        for child in strays:
+            if child not in named:
+                orphans.kill_child(child)
 
     def _forget_copies(self) -> None:
         """Those that have ended while their original lived, who has reaped them."""
