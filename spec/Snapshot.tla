@@ -794,6 +794,11 @@ AReportNamesALivingHeir ==
 NothingIsAcceptedInVain ==
     [][DOMAIN kind' # DOMAIN kind => ~forsaken /\ hand # "gone"]_vars
 
+\* What is asked in a transaction is meant for it, and what is behind its end is not.
+WhatIsAskedIsMeantForWhatIsOpen ==
+    [][\A n \in DOMAIN kind' \ DOMAIN kind :
+          within'[n] # transaction <=> transaction # 0 /\ Members(flights) \cap EndsAsked # {}]_vars
+
 TheDeadStayDead ==
     [][\A p \in Pids : ~Lives(p) => processes'[p] = processes[p]]_vars
 
