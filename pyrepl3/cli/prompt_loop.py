@@ -178,6 +178,8 @@ class _PromptLoop:
         finally:
             self._branches -= 1
             self._requests.history.is_kept = was_kept
+            # That of the branch, if there was one: in a transaction nothing is forked.
+            self._requests.is_in_transaction = False
         await branch.close()
         if status is None:
             await standard_output.write("stdout", BACK_AGAIN)
@@ -265,7 +267,8 @@ class _PromptLoop:
         service is left as it is."""
         status = (ending.exit_status if ending is not None else None) or 0
         if self.place.is_remote:
-            if self._requests.is_in_transaction and self.place.goes_on:
+            goes_on = self.place.goes_on and not self._branches
+            if self._requests.is_in_transaction and goes_on:
                 descriptors.say(TRANSACTION_LEFT)
             if ending is not None and not _WHOLE_NUMBER.fullmatch(ending.value):
                 descriptors.say(f"{ending.value}\n")

@@ -138,6 +138,15 @@ def test_a_transaction_is_seen_at_the_prompt_as_long_as_it_is_open(terminal: Ter
     assert "(transaction)" not in terminal.enter("1")
 
 
+def test_a_transaction_in_a_branch_ends_with_it(terminal: Terminal) -> None:
+    terminal.enter("%fork")
+    terminal.enter("%begin")
+    terminal.enter("%back")
+
+    assert "(transaction)" not in terminal.enter("1")
+    assert "no transaction is open" in terminal.enter("%commit")
+
+
 def test_ctrl_c_ends_a_fork_that_hangs(terminal: Terminal) -> None:
     terminal.enter("import os, time; os.register_at_fork(before=lambda: time.sleep(60))")
     terminal.type("%fork\r")
